@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. `make` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+SOURCES := crds/interplay_api operator/interplay_operator runner/interplay_runner cli/interplay_cli
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# uv reads no pip configuration, so an index that pip is told about is passed on.
+$(VENV)/ready: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "interplay: needs Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "installing python3-venv"; apt-get update -q && apt-get install -y -q python3-venv; }
+	@echo "setting up $(VENV) (torch is large: a few minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q uv==$(UV_VERSION)
+	@index=$$($(BIN)/pip config get global.index-url 2>/dev/null || true); \
+	  UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; [ -z "$$UV_DEFAULT_INDEX" ] || export UV_DEFAULT_INDEX; \
+	  $(BIN)/uv pip install -q -p $(VENV) --require-hashes -r constraints.txt && \
+	  $(BIN)/uv pip install -q -p $(VENV) --no-deps -e .
+	@touch $@
+
+.PHONY: setup lint types test lock clean
+setup: $(VENV)/ready ## Make the virtual environment
+
+lint: setup ## Style and import rules
+	@$(BIN)/ruff check $(SOURCES) tests
+	@$(BIN)/ruff format --check -q $(SOURCES) tests
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+
+types: setup ## Types, strict, sources and tests
+	@$(BIN)/mypy $(SOURCES) tests
+
+test: lint types ## All checks and tests
+	@$(BIN)/python -m pytest
+
+lock: setup ## Resolve the pinned dependencies anew
+	@$(BIN)/uv pip compile -q --upgrade pyproject.toml --all-extras --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o constraints.txt
+
+clean: ## Remove what builds and tests leave in this folder
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,0 +1,1 @@
+"""The interplay command: run without a cluster, and talk to one."""

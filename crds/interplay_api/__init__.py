@@ -1,0 +1,1 @@
+"""The contract between operator, runner and command line: resources, plans, reports, resolution."""

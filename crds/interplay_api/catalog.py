@@ -1,0 +1,101 @@
+"""The catalog: library objects in layers (namespace, operator's namespace, built-in), by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from .library import DatasetSpec, MeasurementGroupSpec, MeasurementSpec, ModelSpec
+from .mode import ModeSpec
+
+__all__ = ["LIBRARY_KINDS", "Catalog", "Entry", "Layer", "builtin_layer", "problem_of"]
+
+LIBRARY_KINDS: Mapping[str, type[BaseModel]] = {
+    "Model": ModelSpec,
+    "Dataset": DatasetSpec,
+    "Measurement": MeasurementSpec,
+    "MeasurementGroup": MeasurementGroupSpec,
+    "Mode": ModeSpec,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One library object: its spec still unparsed, so that a bad one harms only its users."""
+
+    kind: str
+    name: str
+    spec: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Layer:
+    """The library objects of one origin."""
+
+    def __init__(self, origin: str, entries: Iterable[Entry] = ()) -> None:
+        self.origin = origin
+        self.entries: dict[tuple[str, str], Entry] = {(e.kind, e.name): e for e in entries}
+
+    @classmethod
+    def from_manifests(cls, origin: str, manifests: Iterable[Mapping[str, Any]]) -> Layer:
+        """Read plain manifests; kinds that are not of the library are left out."""
+        entries = []
+        for item in manifests:
+            meta = item.get("metadata") or {}
+            if item.get("kind") in LIBRARY_KINDS:
+                entries.append(
+                    Entry(
+                        item["kind"], meta["name"], item.get("spec") or {}, meta.get("labels") or {}
+                    )
+                )
+        return cls(origin, entries)
+
+
+def problem_of(error: ValidationError, prefix: str) -> tuple[str, str]:
+    """(field path, message) of the first error, in the words of the manifest."""
+    first = error.errors()[0]
+    path = ".".join([prefix, *(str(p) for p in first["loc"])]).strip(".")
+    return path, first["msg"].removeprefix("Value error, ")
+
+
+class Catalog:
+    """Layers in the order of lookup: the first that has a name wins."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        self.layers = tuple(layers)
+
+    def find(self, kind: str, name: str) -> Entry | None:
+        """The entry that a name means, or None."""
+        for layer in self.layers:
+            if entry := layer.entries.get((kind, name)):
+                return entry
+        return None
+
+    def all(self, kind: str) -> Iterator[Entry]:
+        """Every entry of a kind, by name, each name once."""
+        names = sorted({n for layer in self.layers for k, n in layer.entries if k == kind})
+        for name in names:
+            entry = self.find(kind, name)
+            assert entry is not None
+            yield entry
+
+    def near(self, kind: str, name: str) -> list[str]:
+        """Names that somebody may have meant."""
+        known = [e.name for e in self.all(kind)]
+        return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+
+
+def builtin_layer() -> Layer:
+    """The library inside this package: it serves with and without a cluster."""
+    manifests: list[Mapping[str, Any]] = []
+    folder = resources.files("interplay_api") / "builtin"
+    for path in sorted(folder.iterdir(), key=lambda p: p.name):
+        if path.name.endswith(".yaml"):
+            manifests += [d for d in yaml.safe_load_all(path.read_text()) if d]
+    return Layer.from_manifests("built-in", manifests)

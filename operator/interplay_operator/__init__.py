@@ -1,0 +1,1 @@
+"""The operator: watches Evaluations, runs one Job per model, publishes the results."""
