@@ -1,4 +1,4 @@
-"""The flow of design, first half: a manifest becomes frozen plans, a report becomes values again."""
+"""The flow, first half: a manifest becomes frozen plans, a report becomes values again."""
 
 from interplay_api.catalog import Catalog, Entry, Layer, builtin_layer
 from interplay_api.evaluation import EvaluationSpec
