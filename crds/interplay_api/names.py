@@ -10,7 +10,15 @@ from typing import Any
 
 from .constants import MAX_SLUG
 
-__all__ = ["canonical_json", "digest", "job_name", "modelrun_name", "slug", "value_key"]
+__all__ = [
+    "canonical_json",
+    "digest",
+    "job_name",
+    "metric_key",
+    "modelrun_name",
+    "slug",
+    "value_key",
+]
 
 
 def _plain(value: Any) -> Any:
@@ -62,12 +70,20 @@ def _param_text(value: Any) -> str:
     return str(value)
 
 
-def value_key(dataset: str, split: str, metric: str, params: dict[str, Any] | None = None) -> str:
-    """`<dataset>_<split>_<metric>[_<param>]`, lower case.
+def metric_key(metric: str, **params: Any) -> str:
+    """`<metric>[_<param>]`, lower case.
 
-    >>> value_key("digits-late", "test", "fgsm_top1", {"eps": 4})
+    >>> metric_key("noise_top1", sigma=0.3)
+    'noise_top1_sigma0p3'
+    """
+    parts = [metric, *(f"{k}{_param_text(v)}" for k, v in sorted(params.items()))]
+    return "_".join(_key_part(p.replace(".", "p")) for p in parts)
+
+
+def value_key(dataset: str, split: str, metric: str) -> str:
+    """`<dataset>_<split>_<metric>`, where the metric may carry parameters (`metric_key`).
+
+    >>> value_key("digits-late", "test", metric_key("fgsm_top1", eps=4))
     'digits_late_test_fgsm_top1_eps4'
     """
-    parts = [dataset, split, metric]
-    parts += [f"{k}{_param_text(v)}" for k, v in sorted((params or {}).items())]
-    return "_".join(_key_part(p.replace(".", "p")) for p in parts)
+    return "_".join(_key_part(p.replace(".", "p")) for p in (dataset, split, metric))

@@ -1,0 +1,252 @@
+"""What a measurement is: the one interface that built-in and users' own measurements implement.
+
+A measurement says what it needs of the shared pass over the data and turns that into named values.
+It never reads data or runs the shared forwards itself: any number of measurements cost one decode
+per sample and one forward per view. Pick the narrowest of the four kinds:
+
+- `RecordMeasurement`: a pure function of per-sample columns of the logits (accuracy, calibration);
+- `StreamMeasurement`: sums over batches, for what needs features (moments, Gram matrices);
+- `BatchMeasurement`: its own work on each decoded batch, gradients allowed (attacks);
+- `FreeMeasurement`: everything else, in one go and without resume: `measure() -> {name: number}`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+__all__ = [
+    "IDENTITY",
+    "Batch",
+    "BatchMeasurement",
+    "Columns",
+    "Context",
+    "FreeMeasurement",
+    "Measurement",
+    "ModelInfo",
+    "Need",
+    "Network",
+    "Output",
+    "Parameters",
+    "Record",
+    "RecordMeasurement",
+    "State",
+    "StreamMeasurement",
+    "UnmeasurableError",
+    "Value",
+    "View",
+]
+
+State = dict[str, Tensor]
+"""Named sums, float64 or int64; two states merge by addition."""
+Columns = dict[str, npt.NDArray[np.generic]]
+"""Named per-sample arrays, first axis the sample."""
+
+
+class UnmeasurableError(ValueError):
+    """A number cannot be had here; the text, one line, is published as the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A change of the image: [n, C, H, W] in [0, 1] after resize and crop, before normalisation.
+
+    `op` names a registered function (views.py), `params` its arguments in sorted order. Its
+    randomness is seeded by sample id; `version` is part of what decides a number.
+    """
+
+    op: str
+    params: tuple[tuple[str, float], ...] = ()
+    version: int = 1
+
+    @classmethod
+    def of(cls, op: str, **params: float) -> View:
+        """`View.of("rotate", deg=30)`."""
+        return cls(op, tuple(sorted(params.items())))
+
+
+IDENTITY = View("identity")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one measurement needs of the shared pass over its dataset."""
+
+    views: tuple[View, ...] = (IDENTITY,)
+    outputs: frozenset[Literal["logits", "features"]] = frozenset({"logits"})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What is known of a model before it runs."""
+
+    name: str
+    num_classes: int
+    feature_dim: int
+    input_size: tuple[int, int, int]
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one forward gives: logits float32 [n, classes]; pooled features float32 [n, d]."""
+
+    logits: Tensor
+    features: Tensor
+
+
+class Network(Protocol):
+    """The model under measurement, in evaluation mode, on its device."""
+
+    info: ModelInfo
+
+    def forward(self, images: Tensor) -> Output:
+        """images: float32 [n, C, H, W] in [0, 1]; normalised inside, so gradients are of pixels."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decoded samples in the constant batch shape; rows from `valid` on are padding."""
+
+    ids: Sequence[str]
+    images: Tensor
+    labels: Tensor
+    valid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Per-sample columns of one view, sorted by id, n rows each.
+
+    ids: str [n]. label, pred: int64. rank: int64, how many classes stand before the label (0 is
+    top-1; ties go to the lower class index, as argmax does). logp_label: float64, log softmax at
+    the label. maxprob: float64 in (0, 1]. brier: float64 in [0, 2], sum over classes of
+    (p - onehot)^2. energy: float64, -logsumexp(logits).
+    """
+
+    ids: npt.NDArray[np.str_]
+    label: npt.NDArray[np.int64]
+    pred: npt.NDArray[np.int64]
+    rank: npt.NDArray[np.int64]
+    logp_label: npt.NDArray[np.float64]
+    maxprob: npt.NDArray[np.float64]
+    brier: npt.NDArray[np.float64]
+    energy: npt.NDArray[np.float64]
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether the first choice is the label."""
+        correct: npt.NDArray[np.bool_] = self.rank == 0
+        return correct
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number with n, its 95 % interval and the method's name; or None with a reason.
+
+    `null` is what a model without the effect would show, where that is not zero.
+    """
+
+    value: float | None
+    n: int
+    low: float | None = None
+    high: float | None = None
+    method: str = "none"
+    null: float | None = None
+    reason: str | None = None
+
+
+class Context(Protocol):
+    """What a FreeMeasurement is given: the model, and its dataset batch by batch."""
+
+    network: Network
+    seed: int
+
+    def batches(self) -> Iterable[Batch]:
+        """The samples of the dataset in the pass's order; decoded anew for each call."""
+        ...
+
+
+class Parameters(BaseModel):
+    """Base of a measurement's parameters: unknown names and NaN are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Measurement(ABC):
+    """Base of the four kinds; subclass one of those.
+
+    Registered by an entry point of the group `interplay.measurements`, whose name is the
+    `entryPoint` of a Measurement resource. Values are returned under `<metric>[_<param>]`, lower
+    case, see `interplay_api.names.metric_key`; dataset and split are put in front.
+    """
+
+    Params: ClassVar[type[Parameters]] = Parameters
+    category: ClassVar[Literal["property", "benefit"]]
+    numerics: ClassVar[int] = 1
+    """Raised by hand whenever the same input gives other numbers."""
+
+    def __init__(self, params: Parameters, seed: int = 0) -> None:
+        self.params = params
+        self.seed = seed
+
+    def need(self, model: ModelInfo) -> Need:
+        """What it needs; raises UnmeasurableError where this model cannot be measured so."""
+        del model
+        return Need()
+
+
+class RecordMeasurement(Measurement):
+    """A pure function of per-sample columns."""
+
+    @abstractmethod
+    def compute(self, records: Mapping[View, Record]) -> Mapping[str, Value | float]:
+        """Values from the records of its views; rows of all views are the same samples."""
+
+
+class StreamMeasurement(Measurement):
+    """Sums over the samples, kept per block; blocks feed the jackknife."""
+
+    @abstractmethod
+    def init(self, model: ModelInfo) -> State:
+        """Zeros."""
+
+    @abstractmethod
+    def update(
+        self, state: State, ids: Sequence[str], labels: Tensor, outputs: Mapping[View, Output]
+    ) -> None:
+        """Add rows to the sums in place; all tensors lie on the CPU and hold valid rows only."""
+
+    @abstractmethod
+    def compute(
+        self, state: State, blocks: Sequence[State], model: ModelInfo
+    ) -> Mapping[str, Value | float]:
+        """Values from all sums and from those of each block; `state` is the sum of `blocks`."""
+
+
+class BatchMeasurement(Measurement):
+    """Own work on every decoded batch of the shared pass; gradients allowed."""
+
+    @abstractmethod
+    def run_batch(self, network: Network, batch: Batch) -> Columns:
+        """Columns for all rows of the batch, padding included (it is cut off afterwards)."""
+
+    @abstractmethod
+    def compute(self, columns: Columns) -> Mapping[str, Value | float]:
+        """Values from the columns of all samples, sorted by id (column `id`)."""
+
+
+class FreeMeasurement(Measurement):
+    """The simple class for users: does what it likes, in one unit."""
+
+    @abstractmethod
+    def measure(self, context: Context) -> Mapping[str, Value | float]:
+        """Values by name; a bare float is published without an interval (method `none`)."""
