@@ -2,38 +2,97 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
-__all__ = [
-    "ApiModel",
-    "ConditionStatus",
-    "Labels",
-    "Name",
-    "ParamName",
-    "Parameters",
-    "Sha256",
-    "Text",
-]
+from .names import canonical_json, plain
+from .rules import Rule
+
+__all__ = ["ApiModel", "LabelKey", "Labels", "Name", "ParamName", "Parameters", "Sha256", "Text"]
+
+MAX_PARAMETER_BYTES = 4096
 
 
 class ApiModel(BaseModel):
-    """Base of every type that crosses a process border."""
+    """Base of every type that crosses a process border.
+
+    Strict, since the API server is: a number is not a string, and true is not 1.
+    """
 
     model_config = ConfigDict(
         alias_generator=to_camel,
-        populate_by_name=True,
+        validate_by_name=True,
+        validate_by_alias=True,
         extra="forbid",
         frozen=True,
+        strict=True,
         allow_inf_nan=False,
         ser_json_inf_nan="null",
     )
 
+    rules: ClassVar[Sequence[Rule]] = ()
+    """What must hold between the fields."""
+
+    @classmethod
+    def read(cls, wire: Any) -> Self:
+        """Parse what came over a border, as the API server would have stored it.
+
+        Unlike the constructor it knows no snake_case names, and 4.0 is 4.
+        """
+        # What is not JSON is left as it is: its field's own check refuses it by name.
+        with suppress(ValueError):
+            wire = plain(wire)
+        return cls.model_validate(wire, by_alias=True, by_name=False)
+
     def wire(self) -> dict[str, Any]:
         """Plain JSON types in camelCase, without what is unset or None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: v for k, v in value.items() if v is not None}
+        return value
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        for rule in self.rules:
+            if not rule.holds(self):
+                raise ValueError(rule.message)
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core))
+        if cls.rules:
+            schema["x-kubernetes-validations"] = [r.validation() for r in cls.rules]
+        return schema
+
+
+def _small_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(canonical_json(value))
+    except TypeError:
+        raise ValueError("must hold JSON values only") from None
+    if size > MAX_PARAMETER_BYTES:
+        raise ValueError(f"{size} bytes as JSON, at most {MAX_PARAMETER_BYTES}")
+    return value
 
 
 Name = Annotated[
@@ -47,13 +106,19 @@ ParamName = Annotated[
 Parameters = Annotated[
     dict[ParamName, Any],
     Field(max_length=32, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+    AfterValidator(_small_json),
 ]
-"""A free map of JSON values; `resolve` bounds its size, since a schema cannot."""
-Labels = Annotated[
-    dict[
-        Annotated[str, StringConstraints(max_length=317)],
-        Annotated[str, StringConstraints(max_length=63)],
-    ],
-    Field(max_length=32),
+"""A free map of JSON values. Names, values and size are judged here alone: no schema can."""
+
+LabelKey = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        max_length=317,
+    ),
 ]
-ConditionStatus = Annotated[str, StringConstraints(pattern="^(True|False|Unknown)$", max_length=7)]
+LabelValue = Annotated[
+    str,
+    StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$", max_length=63),
+]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=32)]

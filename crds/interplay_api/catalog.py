@@ -9,20 +9,14 @@ from importlib import resources
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from .library import DatasetSpec, MeasurementGroupSpec, MeasurementSpec, ModelSpec
-from .mode import ModeSpec
+from .base import ApiModel
+from .kinds import KINDS
 
 __all__ = ["LIBRARY_KINDS", "Catalog", "Entry", "Layer", "builtin_layer", "problem_of"]
 
-LIBRARY_KINDS: Mapping[str, type[BaseModel]] = {
-    "Model": ModelSpec,
-    "Dataset": DatasetSpec,
-    "Measurement": MeasurementSpec,
-    "MeasurementGroup": MeasurementGroupSpec,
-    "Mode": ModeSpec,
-}
+LIBRARY_KINDS: Mapping[str, type[ApiModel]] = {k.name: k.spec for k in KINDS if k.library}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +52,10 @@ class Layer:
 
 
 def problem_of(error: ValidationError, prefix: str) -> tuple[str, str]:
-    """(field path, message) of the first error, in the words of the manifest."""
-    first = error.errors()[0]
-    path = ".".join([prefix, *(str(p) for p in first["loc"])]).strip(".")
-    return path, first["msg"].removeprefix("Value error, ")
+    """(field path, message) of the first error, written as the API server writes them."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    steps = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"] if p != "[key]"]
+    return (prefix + "".join(steps)).lstrip("."), first["msg"].removeprefix("Value error, ")
 
 
 class Catalog:

@@ -17,6 +17,9 @@ ANNOTATION_PLAN = f"{GROUP}/plan"
 ANNOTATION_EVALUATION = f"{GROUP}/evaluation"
 ANNOTATION_MODEL = f"{GROUP}/model"
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
+ANNOTATION_PLAN_DIGEST = f"{GROUP}/plan-digest"
+ANNOTATION_GENERATION = f"{GROUP}/generation"
+"""The Evaluation's generation that made a ModelRun: who sees an older one must not delete it."""
 
 MAX_PLAN_BYTES = 64 * 1024
 """All annotations of an object together end at 262,144 bytes."""
@@ -26,6 +29,12 @@ MAX_LOG_LINE = 8 * 1024
 MAX_LOG_BYTES = 512 * 1024
 MAX_STATUS_RESULT_BYTES = 128 * 1024
 """Above this only ModelRuns hold values; etcd refuses objects of 1.5 MiB."""
+MAX_RUN_STATUS_BYTES = 1024 * 1024
+"""What a ModelRun's status may hold; above it the write itself would be refused for ever."""
+MAX_MODELS = 1000
+"""Of one Evaluation, sweeps included: each becomes a ModelRun."""
+MAX_CELLS = 256
+MAX_DATASETS = 64
 MAX_EVALUATION_NAME = 30
 """<= 30 + 12 of the model + 8 of the digest + attempt keeps Job names under 63."""
 MAX_SLUG = 12

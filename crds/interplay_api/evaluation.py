@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
-from .base import ApiModel, Labels, Name
-from .library import ModelSpec, exactly_one
+from .base import ApiModel, Labels, Name, Sha256
+from .constants import MAX_EVALUATION_NAME, MAX_MODELS
+from .library import ModelSpec
 from .report import Number
+from .rules import ExactlyOne, Keyed, NameRule, Needs, NotAllEmpty
 
 __all__ = [
+    "EVALUATION_NAME",
     "Condition",
+    "Conditions",
     "EvaluationSpec",
     "EvaluationStatus",
     "MeasurementChoice",
@@ -26,6 +30,9 @@ __all__ = [
 
 Timestamp = Annotated[str, StringConstraints(max_length=40)]
 
+EVALUATION_NAME = NameRule(MAX_EVALUATION_NAME)
+"""ModelRuns, Jobs and Services are called after it."""
+
 
 class ModelSelector(ApiModel):
     """A sweep by label over the Models of the library."""
@@ -38,21 +45,18 @@ class ModelSelector(ApiModel):
 class ModelChoice(ApiModel):
     """One model by name, many by label, or one described in place."""
 
+    rules = (ExactlyOne("name", "selector", "inline"), Needs("alias", "inline"))
+
     name: Name | None = Field(None, description="A Model of the library.")
     selector: ModelSelector | None = Field(None, description="All Models with these labels.")
     inline: ModelSpec | None = Field(None, description="A model without a library entry.")
     alias: Name | None = Field(None, description="Name of an inline model in the results.")
 
-    @model_validator(mode="after")
-    def _one(self) -> ModelChoice:
-        exactly_one(self, ("name", "selector", "inline"))
-        if self.alias is not None and self.inline is None:
-            raise ValueError("alias is only for inline models")
-        return self
-
 
 class MeasurementChoice(ApiModel):
     """Measurements by group and by name; both may be given."""
+
+    rules = (NotAllEmpty("groups", "names"),)
 
     groups: Annotated[list[Name], Field(max_length=32)] = Field(
         default_factory=list, description="MeasurementGroups."
@@ -60,12 +64,6 @@ class MeasurementChoice(ApiModel):
     names: Annotated[list[Name], Field(max_length=128)] = Field(
         default_factory=list, description="Measurements."
     )
-
-    @model_validator(mode="after")
-    def _some(self) -> MeasurementChoice:
-        if not self.groups and not self.names:
-            raise ValueError("name at least one group or measurement")
-        return self
 
 
 class Overrides(ApiModel):
@@ -85,7 +83,7 @@ class Outputs(ApiModel):
 class EvaluationSpec(ApiModel):
     """What to measure."""
 
-    models: Annotated[list[ModelChoice], Field(min_length=1, max_length=1000)] = Field(
+    models: Annotated[list[ModelChoice], Field(min_length=1, max_length=MAX_MODELS)] = Field(
         description="Which models."
     )
     measurements: MeasurementChoice = Field(description="Which measurements.")
@@ -133,6 +131,9 @@ class Condition(ApiModel):
     last_transition_time: Timestamp = Field(description="When status last changed.")
 
 
+Conditions = Annotated[list[Condition], Field(max_length=16), Keyed("type")]
+
+
 class ModelCounts(ApiModel):
     """How many models are in which state; they add up to total."""
 
@@ -166,16 +167,9 @@ class EvaluationStatus(ApiModel):
     """What came of an Evaluation."""
 
     observed_generation: int | None = Field(None, ge=0, description="Generation it speaks of.")
-    conditions: Annotated[
-        list[Condition],
-        Field(
-            max_length=16,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["type"],
-            },
-        ),
-    ] = Field(default_factory=list, description="Complete, Failed, Suspended, Progressing.")
+    conditions: Conditions = Field(
+        default_factory=list, description="Complete, Failed, Suspended, Progressing."
+    )
     models: ModelCounts | None = Field(None, description="Counts of models.")
     progress_percent: int | None = Field(None, ge=0, le=100, description="Finished models.")
     summary: Annotated[str, StringConstraints(max_length=40)] | None = Field(
@@ -183,10 +177,23 @@ class EvaluationStatus(ApiModel):
     )
     start_time: Timestamp | None = Field(None, description="When the first Job was started.")
     completion_time: Timestamp | None = Field(None, description="When the last model ended.")
+    unresolved_since: Timestamp | None = Field(
+        None, description="Since when the spec names what is not there."
+    )
+    plan: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$", max_length=8)]],
+        Field(max_length=1000, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+    ] = Field(default_factory=list, description="The frozen ModelRuns: how their names end.")
+    spec_digest: Sha256 | None = Field(
+        None, description="Digest of what the plan follows from; policies are not part of it."
+    )
+    library_digest: Sha256 | None = Field(
+        None, description="Digest of the library that the plan was made with."
+    )
     results: Annotated[
         list[ModelResult],
         Field(
-            max_length=1000,
+            max_length=MAX_MODELS,
             json_schema_extra={"x-kubernetes-list-type": "atomic"},
         ),
     ] = Field(default_factory=list, description="The numbers, while they fit.")

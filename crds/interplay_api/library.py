@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from .base import ApiModel, Name, Parameters, Sha256, Text
+from .rules import ExactlyOne
 
 __all__ = [
     "Checkpoint",
@@ -18,7 +19,6 @@ __all__ = [
     "MeasurementGroupSpec",
     "MeasurementSpec",
     "ModelSpec",
-    "exactly_one",
 ]
 
 FilePath = Annotated[
@@ -26,19 +26,12 @@ FilePath = Annotated[
 ]
 
 
-def exactly_one(item: ApiModel, fields: tuple[str, ...]) -> None:
-    """The same rule as in CEL, for manifests that never meet an API server."""
-    given = [f for f in fields if getattr(item, f) is not None]
-    if len(given) != 1:
-        raise ValueError(f"exactly one of {', '.join(fields)} is required, found {given or 'none'}")
-
-
 class HubModel(ApiModel):
     """A model of a hub, pinned to one commit."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$", max_length=200)] = Field(
-        description="Repository on the hub, owner/name."
-    )
+    id: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", max_length=200)
+    ] = Field(description="Repository on the hub, owner/name.")
     revision: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$", max_length=40)] = Field(
         description="Full commit hash; a branch can move."
     )
@@ -46,6 +39,8 @@ class HubModel(ApiModel):
 
 class Checkpoint(ApiModel):
     """Weights by digest: exactly one place, and the SHA-256 that they must have."""
+
+    rules = (ExactlyOne("embedded", "file", "url"),)
 
     embedded: Annotated[str, StringConstraints(pattern=r"^[a-z0-9/-]+$", max_length=100)] | None = (
         Field(None, description="Name of weights that the runner image carries.")
@@ -55,11 +50,6 @@ class Checkpoint(ApiModel):
         None, description="Address to download from, https only."
     )
     sha256: Sha256 = Field(description="SHA-256 of the file; anything else is refused.")
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Checkpoint:
-        exactly_one(self, ("embedded", "file", "url"))
-        return self
 
 
 class DataConfig(ApiModel):
@@ -84,6 +74,8 @@ class DataConfig(ApiModel):
 class ModelSpec(ApiModel):
     """Where a model comes from: an architecture by timm name, or a hub repository."""
 
+    rules = (ExactlyOne("timm", "hub"),)
+
     timm: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$", max_length=200)] | None = (
         Field(None, description="timm model name; without a checkpoint its pretrained weights.")
     )
@@ -93,11 +85,6 @@ class ModelSpec(ApiModel):
     num_classes: int | None = Field(None, ge=1, le=100_000, description="Width of the logits.")
     data_config: DataConfig | None = Field(None, description="Overrides of the preprocessing.")
     description: Text | None = Field(None, description="For people.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> ModelSpec:
-        exactly_one(self, ("timm", "hub"))
-        return self
 
 
 class Embedded(ApiModel):
@@ -121,6 +108,8 @@ class ImageFolder(ApiModel):
 class DatasetSpec(ApiModel):
     """Where images and labels come from."""
 
+    rules = (ExactlyOne("embedded", "image_folder"),)
+
     embedded: Embedded | None = Field(None, description="A dataset without any download.")
     image_folder: ImageFolder | None = Field(None, description="One folder per class.")
     split: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$", max_length=16)] = Field(
@@ -139,11 +128,6 @@ class DatasetSpec(ApiModel):
         | None
     ) = Field(None, description="Folder name to class index; without it sorted order.")
     description: Text | None = Field(None, description="For people.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> DatasetSpec:
-        exactly_one(self, ("embedded", "image_folder"))
-        return self
 
 
 class MeasurementSpec(ApiModel):

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from .base import ApiModel, Labels, Name
+from .base import ApiModel, LabelKey, Labels, Name
+from .rules import Distinct, Keyed
 
 __all__ = ["EnvVar", "ModeSpec", "ModeVolume", "PodShape", "Resources", "Toleration"]
 
@@ -70,6 +71,8 @@ class Toleration(ApiModel):
 class PodShape(ApiModel):
     """The part of a Mode that becomes the pod; copied into each ModelRun, so frozen with it."""
 
+    rules = (Distinct("volumes", "mount_path"),)
+
     image: Image | None = Field(
         None, description="Runner image; the operator's default when empty. Pin it by digest."
     )
@@ -94,16 +97,13 @@ class PodShape(ApiModel):
     fs_group: int | None = Field(None, ge=1, le=2**31 - 1, description="Group of mounted claims.")
     pod_labels: Labels = Field(default_factory=dict, description="More labels of the pod.")
     pod_annotations: Annotated[
-        dict[
-            Annotated[str, StringConstraints(max_length=317)],
-            Annotated[str, StringConstraints(max_length=1024)],
-        ],
+        dict[LabelKey, Annotated[str, StringConstraints(max_length=1024)]],
         Field(max_length=16),
     ] = Field(default_factory=dict, description="More annotations of the pod.")
-    volumes: Annotated[list[ModeVolume], Field(max_length=16)] = Field(
+    volumes: Annotated[list[ModeVolume], Field(max_length=16), Keyed("name")] = Field(
         default_factory=list, description="Claims to mount."
     )
-    env: Annotated[list[EnvVar], Field(max_length=64)] = Field(
+    env: Annotated[list[EnvVar], Field(max_length=64), Keyed("name")] = Field(
         default_factory=list, description="Environment of the runner."
     )
     shm_size: Quantity = Field("256Mi", description="Size of /dev/shm, from memory.")

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from .base import ApiModel, Name, Sha256
-from .evaluation import Condition, Timestamp
+from .evaluation import Conditions, Timestamp
 from .mode import PodShape
 from .plan import Plan
 from .report import Provenance, Value
 
 __all__ = ["CellStatus", "ModelRunSpec", "ModelRunStatus", "StatusValue"]
+
+Uid = Annotated[str, StringConstraints(max_length=64)]
 
 
 class ModelRunSpec(ApiModel):
@@ -61,21 +63,18 @@ class ModelRunStatus(ApiModel):
     """What came of a ModelRun."""
 
     observed_generation: int | None = Field(None, ge=0, description="Generation it speaks of.")
-    conditions: Annotated[
-        list[Condition],
-        Field(
-            max_length=16,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["type"],
-            },
-        ),
-    ] = Field(default_factory=list, description="Complete, Failed, Running, Waiting.")
+    conditions: Conditions = Field(
+        default_factory=list, description="Complete, Failed, Running, Waiting."
+    )
     attempt: int = Field(0, ge=0, le=99, description="The Job that counts; 0 before the first.")
     reruns: int = Field(0, ge=0, le=99, description="Attempts after lost or refused results.")
     job_name: Annotated[str, StringConstraints(max_length=63)] | None = Field(
         None, description="Name of that Job."
     )
+    job_uid: Uid | None = Field(None, description="Uid of that Job, once it was seen.")
+    disruptions: Annotated[
+        list[Uid], Field(max_length=101, json_schema_extra={"x-kubernetes-list-type": "atomic"})
+    ] = Field(default_factory=list, description="Pods that were evicted or preempted.")
     start_time: Timestamp | None = Field(None, description="When the first Job was started.")
     stuck_since: Timestamp | None = Field(
         None, description="First sight of the error that the start deadline counts."

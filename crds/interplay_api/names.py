@@ -16,27 +16,35 @@ __all__ = [
     "job_name",
     "metric_key",
     "modelrun_name",
+    "plain",
     "slug",
     "value_key",
 ]
 
+MAX_DEPTH = 64
 
-def _plain(value: Any) -> Any:
-    """Integral floats become ints: the API server does not keep 1.0 apart from 1."""
+
+def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Integral floats become ints: the API server does not keep 1.0 apart from 1.
+
+    Raises ValueError for what is no JSON, and for nesting that no honest manifest has.
+    """
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("NaN and infinity have no place in JSON")
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, dict | list | tuple) and depth == 0:
+        raise ValueError(f"nested more than {MAX_DEPTH} deep")
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v, depth - 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v, depth - 1) for v in value]
     return value
 
 
 def canonical_json(value: Any) -> str:
     """One text for one meaning: sorted keys, no spaces, ASCII, integral floats as integers."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:

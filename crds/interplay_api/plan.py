@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from .base import ApiModel, Name, Parameters, Sha256
+from .constants import MAX_CELLS, MAX_DATASETS
 from .library import DatasetSpec, ModelSpec
 from .names import digest
 
@@ -60,12 +61,12 @@ class RunSettings(ApiModel):
 class Plan(ApiModel):
     """What the operator froze and the runner executes."""
 
-    version: Literal[1] = Field(1, description="Version of this format.")
+    version: int = Field(1, ge=1, le=1, description="Version of this format.")
     model: PlanModel = Field(description="The model.")
-    datasets: Annotated[list[PlanDataset], Field(max_length=64)] = Field(
+    datasets: Annotated[list[PlanDataset], Field(max_length=MAX_DATASETS)] = Field(
         description="The datasets."
     )
-    cells: Annotated[list[Cell], Field(max_length=256)] = Field(
+    cells: Annotated[list[Cell], Field(max_length=MAX_CELLS)] = Field(
         description="What to measure, in order."
     )
     run: RunSettings = Field(description="How to compute.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
@@ -36,6 +37,10 @@ Short = Annotated[str, StringConstraints(max_length=300)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 MARK = "interplay-report/1"
+LINE = re.compile(
+    rf"{MARK} ([0-9a-f]{{64}}) ([1-9][0-9]{{0,3}})/([1-9][0-9]{{0,3}}) ([A-Za-z0-9+/=]+)"
+)
+STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)  # the last may be open: then linear too
 MAX_JSON_DEPTH = 12
 
 
@@ -90,7 +95,7 @@ class Provenance(ApiModel):
 class Report(ApiModel):
     """All that a runner says about one attempt."""
 
-    version: Literal[1] = 1
+    version: int = Field(1, ge=1, le=1)
     plan_digest: Sha256
     modelrun_uid: Annotated[str, StringConstraints(max_length=64)] = ""
     pod_uid: Annotated[str, StringConstraints(max_length=64)] = ""
@@ -117,7 +122,7 @@ def encode_report(report: Report) -> bytes:
 
 def _depth(text: str) -> int:
     deepest = depth = 0
-    for char in text:
+    for char in STRINGS.sub("", text):
         if char in "[{":
             depth += 1
             deepest = max(deepest, depth)
@@ -147,7 +152,7 @@ def parse_report(data: bytes) -> Report:
         if _depth(text) > MAX_JSON_DEPTH:
             raise ReportError("report: nested too deeply")
         raw = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
-        return Report.model_validate(raw)
+        return Report.read(raw)
     except ReportError:
         raise
     except ValidationError as error:
@@ -205,13 +210,10 @@ def decode_log(lines: Iterable[str], sha: str) -> bytes:
     parts: dict[int, str] = {}
     total = 0
     for line in lines:
-        fields = line.strip().split(" ")
-        if len(fields) != 4 or fields[0] != MARK or fields[1] != sha:
-            continue
-        index, _, count = fields[2].partition("/")
-        if index.isdigit() and count.isdigit() and len(count) < 5:
-            parts[int(index)] = fields[3]
-            total = int(count)
+        found = LINE.fullmatch(line.strip())
+        if found and found[1] == sha:
+            parts[int(found[2])] = found[4]
+            total = int(found[3])
     if not total or set(parts) != set(range(1, total + 1)):
         raise ReportError(f"report: {len(parts)} of {total} parts are in the log")
     return _unpack(sha, "".join(parts[i] for i in range(1, total + 1)))

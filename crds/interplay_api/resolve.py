@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from .base import ApiModel
 from .catalog import Catalog, problem_of
-from .constants import MAX_EVALUATION_NAME, MAX_PLAN_BYTES
-from .evaluation import EvaluationSpec, ModelChoice
+from .constants import MAX_CELLS, MAX_DATASETS, MAX_MODELS, MAX_PLAN_BYTES
+from .evaluation import EVALUATION_NAME, EvaluationSpec, ModelChoice
 from .keys import cell_key
 from .library import DatasetSpec, MeasurementGroupSpec, MeasurementSpec, ModelSpec
 from .mode import ModeSpec
 from .modelrun import ModelRunSpec
-from .names import canonical_json, digest, modelrun_name
+from .names import canonical_json, digest, modelrun_name, value_key
 from .plan import Cell, Plan, PlanDataset, PlanModel, RunSettings
 
 __all__ = ["Problem", "Resolution", "ResolveError", "ResolvedRun", "resolve"]
 
-T = TypeVar("T", bound=BaseModel)
-MAX_PARAMETER_BYTES = 4096
+T = TypeVar("T", bound=ApiModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class _Resolver:
             self.problems.append(Problem(field, f"no {kind} is called {name}{hint}"))
             return None
         try:
-            return type_.model_validate(entry.spec)
+            return type_.read(entry.spec)
         except ValidationError as error:
             path, message = problem_of(error, f"{kind} {name}: spec")
             self.problems.append(Problem(field, f"{path}: {message}"))
@@ -127,10 +127,6 @@ class _Resolver:
             found = self.lookup("Measurement", name, field, MeasurementSpec)
             if found is None:
                 continue
-            if len(canonical_json(found.parameters)) > MAX_PARAMETER_BYTES:
-                self.problems.append(
-                    Problem(field, f"Measurement {name}: spec.parameters: over 4096 bytes")
-                )
             for dataset in found.datasets:
                 if dataset not in datasets:
                     spec = self.lookup("Dataset", dataset, field, DatasetSpec)
@@ -188,11 +184,25 @@ class _Resolver:
             outputs_claim=outputs.claim_name if outputs else None,
         )
 
+    def _bound(self, models: int, cells: list[Cell], datasets: list[PlanDataset]) -> None:
+        for field, noun, count, limit in (
+            ("spec.models", "models", models, MAX_MODELS),
+            ("spec.measurements", "measurements on a dataset", len(cells), MAX_CELLS),
+            ("spec.measurements", "datasets", len(datasets), MAX_DATASETS),
+        ):
+            if count > limit:
+                self.problems.append(Problem(field, f"{count} {noun}, at most {limit}"))
+        prefixes: dict[str, str] = {}
+        for item in datasets:
+            prefix = value_key(item.name, item.spec.split, "")
+            if (other := prefixes.setdefault(prefix, item.name)) != item.name:
+                message = f"values of datasets {other} and {item.name} would have the same keys"
+                self.problems.append(Problem("spec.measurements", message))
+
     def resolve(self) -> Resolution:
-        if len(self.name) > MAX_EVALUATION_NAME:
-            self.problems.append(
-                Problem("metadata.name", f"longer than {MAX_EVALUATION_NAME} characters")
-            )
+        if not EVALUATION_NAME.holds(self.name):
+            message = EVALUATION_NAME.message.removeprefix("metadata.name ")
+            self.problems.append(Problem("metadata.name", message))
         mode = self.mode()
         cells, datasets = self.cells()
         models: dict[str, PlanModel] = {}
@@ -202,6 +212,7 @@ class _Resolver:
                 self.problems.append(
                     Problem("spec.models", f"two different models are called {model.name}")
                 )
+        self._bound(len(models), cells, datasets)
         if self.problems or mode is None:
             raise ResolveError(self.problems)
         runs = []

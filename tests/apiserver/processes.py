@@ -1,0 +1,75 @@
+"""Child processes that cannot outlive the test run, however it ends."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["Process", "free_ports"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for item in sockets:
+        item.close()
+    return ports
+
+
+class Process:
+    """One program with its log; it can be started again with the same arguments.
+
+    The kernel kills it when the thread that started it ends (`setpriv --pdeathsig`), so also
+    a killed test run leaves nothing. Start it from a thread that lives as long as it should.
+    """
+
+    def __init__(self, args: Sequence[str | Path], log: Path) -> None:
+        self.args = [str(a) for a in args]
+        self.name = Path(self.args[0]).name
+        self.log = log
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, or None while it does not run."""
+        return self._child.pid if self._child and self._child.poll() is None else None
+
+    def start(self) -> None:
+        """Start it; the log goes on where it was."""
+        guard = shutil.which("setpriv")
+        prefix = [guard, "--pdeathsig", "KILL", "--"] if guard else []
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(
+                [*prefix, *self.args],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the test run, which then stops this
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal: SIGSTOP and SIGCONT make a stall, SIGKILL a crash."""
+        if self._child and self._child.poll() is None:
+            self._child.send_signal(number)
+
+    def stop(self, grace: float = 10) -> None:
+        """SIGTERM, then SIGKILL after the grace; returns when it is gone. Harmless twice."""
+        if self._child is None:
+            return
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        try:
+            self._child.wait(grace)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._child = None
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
