@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 SOURCES := crds/interplay_api operator/interplay_operator runner/interplay_runner cli/interplay_cli
+CHECKED := $(SOURCES) cluster tests
+DIGITS := examples/digits/evaluation.yaml
 
 .PHONY: help
 help: ## List the targets
@@ -25,23 +27,47 @@ $(VENV)/ready: constraints.txt pyproject.toml
 	  $(BIN)/uv pip install -q -p $(VENV) --no-deps -e .
 	@touch $@
 
-.PHONY: setup lint types test lock clean
+.PHONY: setup demo run test lint types generate verify images cluster-up cluster-down zoo lock clean
 setup: $(VENV)/ready ## Make the virtual environment
 
+demo: setup ## A Kubernetes, the images, the chart, twelve models: ends with their table
+	@examples/digits/demo.sh
+
+run: setup ## The same Evaluation without any cluster
+	@$(BIN)/interplay run $(DIGITS)
+
+test: lint types verify ## All checks and tests
+	@tests/run
+
 lint: setup ## Style and import rules
-	@$(BIN)/ruff check $(SOURCES) tests
-	@$(BIN)/ruff format --check -q $(SOURCES) tests
+	@$(BIN)/ruff check $(CHECKED)
+	@$(BIN)/ruff format --check -q $(CHECKED)
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 
 types: setup ## Types, strict, sources and tests
-	@$(BIN)/mypy $(SOURCES) tests
+	@$(BIN)/mypy $(CHECKED)
 
-test: lint types ## All checks and tests
-	@$(BIN)/python -m pytest
+generate: setup ## Write what is made from the API types: CRDs and their copies in the chart
+	@$(BIN)/python -m interplay_api.crd
+
+verify: setup ## Fail where a generated file is stale
+	@$(BIN)/python -m interplay_api.crd --check
+
+images: setup ## Build both images
+	@$(BIN)/python -m cluster images
+
+cluster-up: setup ## Start a local Kubernetes (kubeconfig: .cluster/kubeconfig)
+	@$(BIN)/python -m cluster up
+
+cluster-down: setup ## Stop it and leave nothing behind
+	@$(BIN)/python -m cluster down
+
+zoo: setup ## Train the twelve digits models anew
+	@$(BIN)/python -m interplay_runner.zoo.train
 
 lock: setup ## Resolve the pinned dependencies anew
 	@$(BIN)/uv pip compile -q --upgrade pyproject.toml --all-extras --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o constraints.txt
 
-clean: ## Remove what builds and tests leave in this folder
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache *.egg-info
+clean: cluster-down ## Remove what builds and tests leave in this folder
+	@rm -rf $(VENV) .build .cluster .mypy_cache .ruff_cache .pytest_cache *.egg-info
