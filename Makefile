@@ -23,7 +23,7 @@ $(VENV)/ready: constraints.txt pyproject.toml
 	@$(BIN)/pip install -q uv==$(UV_VERSION)
 	@index=$$($(BIN)/pip config get global.index-url 2>/dev/null || true); \
 	  UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; [ -z "$$UV_DEFAULT_INDEX" ] || export UV_DEFAULT_INDEX; \
-	  $(BIN)/uv pip install -q -p $(VENV) --require-hashes -r constraints.txt && \
+	  $(BIN)/uv pip install -q -p $(VENV) --compile-bytecode --require-hashes -r constraints.txt && \
 	  $(BIN)/uv pip install -q -p $(VENV) --no-deps -e .
 	@touch $@
 

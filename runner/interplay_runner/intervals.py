@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # scipy.stats takes seconds to import
 
+from .measurement import UnmeasurableError
+
 __all__ = [
     "Auroc",
     "Estimate",
@@ -33,7 +35,7 @@ LEVEL = 0.95
 Z = float(special.ndtri(0.5 + LEVEL / 2))
 
 
-class IntervalError(ValueError):
+class IntervalError(UnmeasurableError):
     """No interval can be given; the text is the reason that a value is absent."""
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.apiserver.client import ApiError, Client
 from tests.apiserver.server import ApiServer, missing_binaries
-from tests.helm.chart import CHART, NAMESPACE, RELEASE, Helm, Object, identity, plurals
+from tests.helm.chart import CHART, NAMESPACE, RELEASE, ROOT, Helm, Object, identity, plurals
 
 pytestmark = pytest.mark.apiserver
 
 SCOPE = ("--namespace", NAMESPACE)
 NOISE = {"APIService", "Event", "Lease"}
 """What the API server writes on its own: about itself, and one per group that it serves."""
+DEFINITIONS = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 EVALUATION: Object = {
     "apiVersion": "interplay.dev/v1alpha1",
     "kind": "Evaluation",
@@ -47,11 +49,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 def before(server: ApiServer) -> Iterator[set[tuple[str, str, str]]]:
     """All that there is before the test; the definitions go as the chart's readme says."""
     yield everything(server.admin)
-    server.admin.request(
-        "DELETE",
-        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-        labelSelector="app.kubernetes.io/part-of=interplay",
-    )
+    label = "app.kubernetes.io/part-of=interplay"
+    # One by one, as kubectl does: deleting the collection leaves the instances in the store.
+    for crd in server.admin.list(*DEFINITIONS, labelSelector=label):
+        path = server.admin.path(*DEFINITIONS, name=crd["metadata"]["name"])
+        server.admin.request("DELETE", path)
     until_served(server.admin, served=False)
 
 
@@ -97,9 +99,7 @@ def older_chart(folder: Path) -> Path:
 
 
 def short_names(client: Client) -> list[str]:
-    crd = client.get(
-        "apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "evaluations.interplay.dev"
-    )
+    crd = client.get(*DEFINITIONS, "", "evaluations.interplay.dev")
     names: list[str] = crd["spec"]["names"].get("shortNames", [])
     return names
 
@@ -122,6 +122,8 @@ def test_install_upgrade_uninstall(
 
     run("upgrade", RELEASE, CHART, **values, logFormat="text")
     assert short_names(client) == ["eval"]
+    committed = [yaml.safe_load(p.read_text()) for p in (ROOT / "crds").glob("*.yaml")]
+    assert schemas(client.list(*DEFINITIONS)) == schemas(committed)
     assert EVALUATION["spec"].items() <= client.get(*address(EVALUATION))["spec"].items()
 
     helm.run("uninstall", RELEASE, *SCOPE, "--wait", kubeconfig=server.kubeconfig)
@@ -141,6 +143,11 @@ def test_a_new_release_takes_up_what_was_kept(
         server.admin.apply(EVALUATION)
         helm.run("uninstall", RELEASE, *SCOPE, "--wait", kubeconfig=server.kubeconfig)
     assert server.admin.get(*address(EVALUATION))["metadata"]["generation"] == 1
+
+
+def schemas(crds: Iterable[Object]) -> dict[str, Any]:
+    """The schema of each definition, by its name."""
+    return {c["metadata"]["name"]: c["spec"]["versions"][0]["schema"] for c in crds}
 
 
 def address(item: Object) -> tuple[str, str, str, str]:

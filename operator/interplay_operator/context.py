@@ -1,0 +1,82 @@
+"""What both reconcilers share: the cache to read, the client to write, the queue to wake them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from .cache import Cache, Store
+from .client import Client
+from .errors import AlreadyExistsError, ApiError
+from .metrics import OperatorMetrics
+from .records import Meta
+from .resources import Resource
+from .settings import Settings
+from .workqueue import Key, WorkQueue
+
+__all__ = ["Context", "evaluation_key", "run_key"]
+
+log = logging.getLogger("interplay.reconcile")
+
+
+def evaluation_key(namespace: str, name: str) -> Key:
+    """Queue key of an Evaluation."""
+    return Key("Evaluation", namespace, name)
+
+
+def run_key(namespace: str, name: str) -> Key:
+    """Queue key of a ModelRun."""
+    return Key("ModelRun", namespace, name)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Handed to every reconcile."""
+
+    settings: Settings
+    cache: Cache
+    client: Client
+    queue: WorkQueue
+    metrics: OperatorMetrics
+    now: Callable[[], datetime] = _utc_now
+
+    def wake(self, key: Key, evaluation: str, when: datetime | None) -> None:
+        """Reconcile again at a time."""
+        if when is not None:
+            delay = (when - self.now()).total_seconds()
+            self.queue.add_after(key, f"{key.namespace}/{evaluation}", delay)
+
+    def soon(self, key: Key, evaluation: str) -> None:
+        """Reconcile as soon as it is its turn."""
+        self.queue.add(key, f"{key.namespace}/{evaluation}")
+
+    async def create(
+        self, resource: Resource, store: Store[Any], item: dict[str, Any], owner_uid: str
+    ) -> None:
+        """Create; what exists already is ours from before, or in the way."""
+        try:
+            store.note(await self.client.create(resource, item))
+        except AlreadyExistsError:
+            meta = item["metadata"]
+            found = await self.client.get(resource, meta["namespace"], meta["name"])
+            if Meta.of(found).owner_uid != owner_uid:
+                text = f"{resource.kind} {meta['name']} exists and belongs to somebody else"
+                raise ApiError(text) from None
+            store.note(found)
+
+    async def write_status(
+        self, resource: Resource, store: Store[Any], meta: Meta, status: Mapping[str, Any]
+    ) -> None:
+        """Replace the status of exactly the object that was looked at."""
+        store.note(
+            await self.client.replace_status(
+                resource, meta.namespace, meta.name, meta.uid, meta.version, dict(status)
+            )
+        )

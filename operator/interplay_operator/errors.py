@@ -1,0 +1,64 @@
+"""What the API server may answer, by what a reconciler does about it."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlreadyExistsError",
+    "ApiError",
+    "ConflictError",
+    "GoneError",
+    "NotFoundError",
+    "RefusedError",
+    "UnavailableError",
+    "error_of",
+]
+
+
+class ApiError(Exception):
+    """A request that failed; retried with back-off unless somebody knows more."""
+
+    def __init__(
+        self, message: str, *, status: int = 0, reason: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message, self.status, self.reason = message, status, reason
+        self.retry_after = retry_after
+
+
+class NotFoundError(ApiError):
+    """404: gone, or never there."""
+
+
+class AlreadyExistsError(ApiError):
+    """409 on a create: ours from before, or somebody else's; the owner's uid tells."""
+
+
+class ConflictError(ApiError):
+    """409 on a write: our view is old; the watch brings the new one."""
+
+
+class GoneError(ApiError):
+    """410: the resourceVersion is too old; list again."""
+
+
+class RefusedError(ApiError):
+    """400, 413 or 422: the same request will never succeed."""
+
+
+class UnavailableError(ApiError):
+    """No answer, 429 or 5xx: later."""
+
+
+def error_of(status: int, reason: str, message: str, retry_after: float | None = None) -> ApiError:
+    """The error that a status code and its reason stand for."""
+    kinds: dict[int, type[ApiError]] = {
+        400: RefusedError,
+        404: NotFoundError,
+        409: AlreadyExistsError if reason == "AlreadyExists" else ConflictError,
+        410: GoneError,
+        413: RefusedError,
+        422: RefusedError,
+        429: UnavailableError,
+    }
+    kind = kinds.get(status, UnavailableError if status >= 500 else ApiError)
+    return kind(message, status=status, reason=reason, retry_after=retry_after)
