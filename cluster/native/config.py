@@ -183,5 +183,6 @@ disabled_plugins = [
     runtime_type = "io.containerd.runc.v2"
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
       BinaryName = "{layout.bin}/runc"
+      Root = "{home}/runc"
       SystemdCgroup = false
 """

@@ -74,6 +74,7 @@ def down(layout: Layout) -> None:
     if ours:
         remains.sweep(layout)
         network.remove(layout.run / "ip-forward")
+    layout.kubeconfig.unlink(missing_ok=True)
 
 
 def status(layout: Layout) -> list[tuple[str, bool]]:

@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cluster.layout import Layout
-from cluster.processes import command_line, processes
+from cluster.processes import command_line, listens, processes
 from cluster.shell import answers, output
 
 __all__ = ["mounts_below", "pods_end", "sweep", "unmount_below"]
 
 _CGROUPS = Path("/sys/fs/cgroup")
+# Paths that cannot be configured.
 _CONTAINER_LOGS = Path("/var/log/containers")
-"""The kubelet links logs here; this one path cannot be configured."""
+_DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
+_NETWORK_RESULTS = Path("/var/lib/cni/results")
+_SHIM_SOCKETS = Path("/run/containerd/s")
 _GRACE = 5.0
 
 
@@ -38,12 +41,27 @@ def sweep(layout: Layout) -> None:
         # Deepest first: a cgroup with children cannot go.
         for folder, _, _ in os.walk(top, topdown=False):
             Path(folder).rmdir()
-    if _CONTAINER_LOGS.is_dir():
-        for link in _CONTAINER_LOGS.iterdir():
-            if link.is_symlink() and link.readlink().is_relative_to(layout.home):
-                link.unlink()
-        if not any(_CONTAINER_LOGS.iterdir()):
-            _CONTAINER_LOGS.rmdir()
+    for link in _CONTAINER_LOGS.glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(layout.home):
+            link.unlink()
+    (_DEVICE_PLUGINS / "kubelet.sock").unlink(missing_ok=True)
+    for stale in _SHIM_SOCKETS.glob("*"):
+        if not listens(str(stale)):
+            stale.unlink()
+    for result in _NETWORK_RESULTS.glob("interplay-*-eth0"):
+        pod = result.name.removeprefix("interplay-").removesuffix("-eth0")
+        (_NETWORK_RESULTS / f"cni-loopback-{pod}-lo").unlink(missing_ok=True)
+        result.unlink()
+    _remove_empty(_CONTAINER_LOGS)
+    for place in (_DEVICE_PLUGINS, _NETWORK_RESULTS, _SHIM_SOCKETS):
+        _remove_empty(place, place.parent)
+
+
+def _remove_empty(*folders: Path) -> None:
+    """Folders that another program uses as well are not empty, and stay."""
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def unmount_below(folder: Path) -> None:

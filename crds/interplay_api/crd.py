@@ -7,6 +7,7 @@ is stale there.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,6 +94,10 @@ class _Dumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
+
+
+# kubectl and helm read YAML 1.1 to the letter: a field called n must be quoted, or it is false.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
 
 
 def _text(manifest: Mapping[str, Any]) -> str:
