@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 SOURCES := crds/interplay_api operator/interplay_operator runner/interplay_runner cli/interplay_cli
-CHECKED := $(SOURCES) cluster tests
+CHECKED := $(SOURCES) cluster images tests
 DIGITS := examples/digits/evaluation.yaml
 
 .PHONY: help
@@ -47,11 +47,13 @@ lint: setup ## Style and import rules
 types: setup ## Types, strict, sources and tests
 	@$(BIN)/mypy $(CHECKED)
 
-generate: setup ## Write what is made from the API types: CRDs and their copies in the chart
+generate: setup ## Write what is made from other files: CRDs, the images' requirements
 	@$(BIN)/python -m interplay_api.crd
+	@$(BIN)/python images/requirements.py
 
 verify: setup ## Fail where a generated file is stale
 	@$(BIN)/python -m interplay_api.crd --check
+	@$(BIN)/python images/requirements.py --check
 
 images: setup ## Build both images
 	@$(BIN)/python -m cluster images
@@ -68,6 +70,7 @@ zoo: setup ## Train the twelve digits models anew
 lock: setup ## Resolve the pinned dependencies anew
 	@$(BIN)/uv pip compile -q --upgrade pyproject.toml --all-extras --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate -o constraints.txt
+	@$(MAKE) --no-print-directory generate
 
 clean: cluster-down ## Remove what builds and tests leave in this folder
 	@rm -rf $(VENV) .build .cluster .mypy_cache .ruff_cache .pytest_cache *.egg-info

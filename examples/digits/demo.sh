@@ -5,7 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 interplay=.venv/bin/interplay
 manifest=examples/digits/evaluation.yaml
-namespace=interplay-system
 
 set +e
 python3 -m cluster up
@@ -19,13 +18,7 @@ elif [ "$code" -ne 0 ]; then
 fi
 
 export KUBECONFIG="$PWD/.cluster/kubeconfig" PATH="$PWD/.cluster/bin:$PATH"
-# shellcheck disable=SC2046
-eval "$(python3 -m cluster images | sed -E 's/^(operator|runner)=/\1_image=/')"
-echo "installing the chart"
-helm upgrade --install interplay helm/interplay --namespace "$namespace" --create-namespace \
-    --set "image.operator.repository=${operator_image%@*},image.operator.digest=${operator_image#*@}" \
-    --set "image.runner.repository=${runner_image%@*},image.runner.digest=${runner_image#*@}" \
-    --wait --timeout 5m >/dev/null
+cluster/install.sh
 kubectl apply -f "$manifest"
 
 deadline=$((SECONDS + 1800))

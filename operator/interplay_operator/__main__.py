@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -128,8 +127,6 @@ def main() -> int:
     except ValueError as error:
         print(f"interplay-operator: {error}", file=sys.stderr)
         return 2
-    # kopf asks the system for its user's name otherwise, and a container's numeric user has none.
-    os.environ.setdefault("POD_ID", platform.node())
     text = kopf.LogFormat.FULL if settings.log_format == "text" else kopf.LogFormat.JSON
     kopf.configure(log_format=text)
     # One line per event is too much; ours say what happened.

@@ -29,9 +29,10 @@ class Feed:
         self._client = client
         self._namespaces = tuple(namespaces)
         stores: dict[str, Store[Any]] = {kind: cache.library.stores[kind] for kind in LIBRARY_KINDS}
+        # The library first: no Evaluation should meet half of it.
         self._kinds: dict[str, tuple[Resource, Store[Any]]] = {
-            EVALUATIONS.kind: (EVALUATIONS, cache.evaluations),
             **{kind: (library_resource(kind), store) for kind, store in stores.items()},
+            EVALUATIONS.kind: (EVALUATIONS, cache.evaluations),
         }
         self._told: dict[ObjectKey, int] = {}
         """The last resourceVersion that kopf told of each object."""

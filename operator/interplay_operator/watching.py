@@ -97,7 +97,9 @@ class ListWatch:
                 failures = 0
             except GoneError:
                 self._version = None
-            except (ApiError, TimeoutError) as error:
+            except TimeoutError:
+                log.info("no word of %s for %s s: asking anew", self.name, SILENCE_SECONDS)
+            except ApiError as error:
                 log.warning("watch of %s broke: %s", self.name, error)
                 failures += 1
                 delay = min(BACKOFF_FIRST * 2 ** min(failures, 6), BACKOFF_MOST)

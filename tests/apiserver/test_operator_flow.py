@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from interplay_api.constants import API_VERSION
-from interplay_operator.rbac import RULES
+from interplay_operator.rbac import LIBRARY_RULES, RULES
 from tests.apiserver.client import ApiError, Object
 from tests.apiserver.operator import (
     Hand,
@@ -338,6 +340,48 @@ def steady(hand: Hand, seconds: float = 6) -> bool:
     before = versions()
     time.sleep(seconds)
     return versions() == before
+
+
+def test_roles_in_the_served_namespaces_are_enough(
+    server: ApiServer, namespace: str, tmp_path: Path
+) -> None:
+    system = f"{namespace}-system"
+    server.admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": system}})
+    kubeconfig = server.service_account(system, "operator", LIBRARY_RULES)
+    _grant(server, namespace, system)
+    alone = OperatorProcess(kubeconfig, system, tmp_path / "operator.log", [namespace])
+    alone.start()
+    try:
+        admins = Hand(server.admin, system)
+        admins.library("Mode", "special", {"podLabels": {"team": "vision"}})
+        hand = Hand(server.admin, namespace)
+        hand.evaluation("narrow", mode="special")
+        job = hand.job()
+        assert job["spec"]["template"]["metadata"]["labels"]["team"] == "vision"
+        hand.finish(job)
+        hand.until("narrow", "Complete")
+        assert alone.get(alone.probes, "healthz") == (200, "ok")
+    finally:
+        alone.stop()
+    assert "Forbidden" not in (tmp_path / "operator.log").read_text()
+
+
+def _grant(server: ApiServer, namespace: str, system: str) -> None:
+    """Give the account of another namespace the rights that a served namespace needs."""
+    group = "rbac.authorization.k8s.io"
+    meta = {"name": "operator", "namespace": namespace}
+    subject = {"kind": "ServiceAccount", "name": "operator", "namespace": system}
+    base = {"apiVersion": f"{group}/v1", "metadata": meta}
+    server.admin.apply({**base, "kind": "Role", "rules": RULES})
+    ref = {"apiGroup": group, "kind": "Role", "name": "operator"}
+    server.admin.apply({**base, "kind": "RoleBinding", "roleRef": ref, "subjects": [subject]})
+
+
+def test_it_is_small_when_idle(operator: OperatorProcess) -> None:
+    pages = int(Path(f"/proc/{operator.process.pid}/statm").read_text().split()[1])
+    megabytes = pages * resource.getpagesize() / 1e6
+    print(f"{megabytes:.0f} MB")
+    assert megabytes <= 100
 
 
 def test_few_writes_make_one_model(server: ApiServer, hand: Hand) -> None:

@@ -16,7 +16,7 @@ from tests.cluster.kubectl import Kubectl
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".cluster" / "bin"
 KUBECONFIG = ROOT / ".cluster" / "kubeconfig"
-RELEASE, SYSTEM = "interplay", "interplay-system"
+SYSTEM = "interplay-system"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,19 +55,11 @@ def images(admin: Kubectl) -> dict[str, str]:
 
 
 @pytest.fixture
-def chart(admin: Kubectl, images: dict[str, str]) -> Kubectl:
-    """The chart, installed with helm; left installed, since the next test wants it too."""
-    settings: list[str] = []
-    for name, reference in images.items():
-        repository, digest = reference.split("@")
-        settings += ["--set", f"image.{name}.repository={repository}"]
-        settings += ["--set", f"image.{name}.digest={digest}"]
+def chart(admin: Kubectl) -> Kubectl:
+    """The chart with the images of this tree; left installed, since the next test wants it too."""
     subprocess.run(
-        [BIN / "helm", "upgrade", "--install", RELEASE, ROOT / "helm" / "interplay",
-         "--kubeconfig", KUBECONFIG, "--namespace", SYSTEM, "--create-namespace",
-         *settings, "--wait", "--timeout", "3m"],
-        stdout=subprocess.DEVNULL, timeout=240, check=True,
-    )  # fmt: skip
+        [ROOT / "cluster" / "install.sh"], stdout=subprocess.DEVNULL, timeout=1800, check=True
+    )
     return admin
 
 

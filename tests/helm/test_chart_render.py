@@ -177,7 +177,7 @@ def test_readme_lists_every_value_with_its_default() -> None:
 def test_notes_print_an_evaluation_that_resolves_with_the_built_in_library(helm4: Helm) -> None:
     args = ("install", "x", str(CHART), "--dry-run=client", "--namespace", "n")
     notes = helm4.run(*args, values={"watchNamespaces": ["team-a"]}).partition("NOTES:")[2]
-    found = re.search(r"kubectl -n team-a apply -f - <<EOF\n(.*?)\n\s*EOF", notes, re.S)
+    found = re.search(r"kubectl -n team-a apply -f - <<EOF\n(.*?)\nEOF$", notes, re.S | re.M)
     assert found, notes
     manifest = yaml.safe_load(found.group(1))
     spec = EvaluationSpec.model_validate(manifest["spec"])
