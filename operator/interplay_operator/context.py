@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +17,6 @@ from .settings import Settings
 from .workqueue import Key, WorkQueue
 
 __all__ = ["Context", "evaluation_key", "run_key"]
-
-log = logging.getLogger("interplay.reconcile")
 
 
 def evaluation_key(namespace: str, name: str) -> Key:

@@ -38,11 +38,13 @@ def decide(view: RunView) -> Step:
         return _tidy(view)
     if view.run.meta.deleting or view.evaluation.meta.deleting:
         return Step()
-    deadline = after(view.evaluation_started, view.policy.active_deadline_seconds)
-    if deadline and view.now >= deadline:
-        seconds = view.policy.active_deadline_seconds
-        return _fail(view, RunReason.DEADLINE, f"the Evaluation ran for {seconds} s")
+    seconds = view.policy.active_deadline_seconds
+    deadline = after(view.evaluation_started, seconds)
     step = _begin(view) if view.status.attempt == 0 else _go_on(view)
+    ends = step.status is not None and step.status.completion_time is not None
+    if deadline and view.now >= deadline and not ends and step.ask is not Ask.LOG:
+        # A result that is there counts, however late it is seen.
+        return _fail(view, RunReason.DEADLINE, f"the Evaluation ran for {seconds} s")
     times = [t for t in (step.wake, deadline) if t is not None]
     return replace(step, wake=min(times, default=None))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import replace
@@ -13,6 +14,7 @@ from .decide import ASK_AGAIN_SECONDS, decide
 from .errors import ApiError, NotFoundError
 from .jobs import CONTAINER, JobRequest, job_manifest
 from .plan import ending, reusable_keys, startable
+from .reasons import RunCondition
 from .records import EvaluationRecord, RunRecord
 from .resources import EVENTS, JOBS, PODS, RUNS
 from .results import missing_plan
@@ -20,6 +22,8 @@ from .steps import Ask, Evidence, Offer, RunView, Step
 from .workloads import EventRecord
 
 __all__ = ["RunReconciler"]
+
+log = logging.getLogger("interplay.reconcile")
 
 MAX_REMEMBERED = 2000
 QUESTIONS = 6
@@ -146,7 +150,7 @@ class RunReconciler:
             await context.write_status(RUNS, context.cache.runs, meta, step.status.wire())
             view = replace(view, status=step.status)
             if step.status.completion_time:
-                self._count_end(view)
+                self._tell_end(view)
         if step.create:
             await self._create_job(view)
         if step.suspend is not None:
@@ -186,7 +190,10 @@ class RunReconciler:
         self._refusals.pop(meta.uid, None)
         context.metrics.jobs.inc()
 
-    def _count_end(self, view: RunView) -> None:
-        done = [c.reason for c in view.status.conditions if c.type in ("Complete", "Failed")]
-        for reason in done:
-            self._context.metrics.finished.labels(reason).inc()
+    def _tell_end(self, view: RunView) -> None:
+        for done in view.status.conditions:
+            if done.type in (RunCondition.COMPLETE, RunCondition.FAILED):
+                self._context.metrics.finished.labels(done.reason).inc()
+                name = f"{view.run.meta.namespace}/{view.run.meta.name}"
+                text = f"{done.reason}: {done.message}".rstrip(": ")
+                log.info("ModelRun %s: %s: %s", name, done.type, text)

@@ -182,7 +182,7 @@ def test_what_was_measured_is_copied_not_run(kubectl: Kubectl) -> None:
 
 
 def test_a_killed_operator_loses_nothing(kubectl: Kubectl, chart: Kubectl) -> None:
-    models = [PLAIN, ROTATED, {"name": "digits-vit"}]
+    models = [PLAIN, ROTATED, {"name": "digits-vit-plain"}]
     kubectl.apply(evaluation("killed", models, {"groups": ["digits"]}, parallelism=2))
     kubectl.until("a pod runs", lambda: next(iter(kubectl.list("pods")), None))
     for _ in range(2):

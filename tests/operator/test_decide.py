@@ -250,6 +250,8 @@ def test_the_evaluations_deadline_ends_everything() -> None:
     }
     assert condition(decide(watching(**known)), "Failed")[1] == RunReason.DEADLINE
     assert condition(decide(view(may_start=False, **known)), "Failed")[1] == RunReason.DEADLINE
+    late = watching(pod(JOB, "Succeeded", code=0, message=report(STARTED)), **known)
+    assert condition(decide(late), "Complete")[1] == RunReason.SUCCEEDED
     known["evaluation_started"] = "2026-01-02T03:04:00Z"
     assert decide(view(may_start=False, **known)).wake == NOW + timedelta(seconds=55)
 

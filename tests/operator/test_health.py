@@ -1,4 +1,4 @@
-"""Probes: not ready before the caches are filled, not alive when a watch is silent or a key waits."""
+"""Probes: not ready before the caches are full, not alive when a watch is silent or a key waits."""
 
 from __future__ import annotations
 
