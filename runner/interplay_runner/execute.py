@@ -155,12 +155,12 @@ class PassRun:
             parts["label"].append(chunk.labels.numpy())
             for view, output in chunk.outputs.items():
                 self._describe(view, output, chunk.labels, parts)
-            self._stream(chunk, states)
+            self._stream(chunk, states, parts)
         self.progress.add(self._whole(parts, len(rows)), states, self.failures, forwards)
 
     def _whole(self, parts: Parts, rows: int) -> Columns:
         """The columns that have every row, without what a failed measurement has left."""
-        failed = [m for m in self.pass_.of(BatchMeasurement) if m.index in self.failures]
+        failed = [m for m in self.pass_.members if m.shared and m.index in self.failures]
         lost = tuple(f"{m.cell.measurement}/" for m in failed)
         columns = {n: np.concatenate(p) for n, p in parts.items() if not n.startswith(lost)}
         return {name: column for name, column in columns.items() if len(column) == rows}
@@ -217,14 +217,7 @@ class PassRun:
         assert isinstance(measurement, BatchMeasurement)
         with torch.enable_grad():
             columns = measurement.run_batch(self.model.network, batch)
-        for name, given in columns.items():
-            column = np.asarray(given)
-            if column.ndim != 1 or len(column) != len(batch.ids) or column.dtype.kind not in "bif":
-                raise ValueError(
-                    f"column {name}: {column.dtype} {column.shape}, "
-                    f"not one number for each of {len(batch.ids)} rows"
-                )
-            parts[f"{member.cell.measurement}/{name}"].append(column[: batch.valid])
+        _keep(member, columns, len(batch.ids), batch.valid, parts)
 
     def _describe(self, view: View, output: Output, labels: Tensor, parts: Parts) -> None:
         """The columns of one view: which rows are finite, and the record where one is wanted."""
@@ -235,8 +228,8 @@ class PassRun:
             for name, column in record_columns(output.logits, labels).items():
                 parts[column_name(name, view)].append(column)
 
-    def _stream(self, chunk: _Chunk, states: Sums) -> None:
-        """Rows cut by block go into the sums of every stream measurement."""
+    def _stream(self, chunk: _Chunk, states: Sums, parts: Parts) -> None:
+        """Rows cut by block go into the sums of every stream measurement, and its columns."""
         cuts = list(_cut(chunk, self.blocks))
         for member in self.live(StreamMeasurement):
             measurement = member.measurement
@@ -248,6 +241,20 @@ class PassRun:
                         states[key] = measurement.init(self.info)
                     outputs = {v: part.outputs[v] for v in member.need.views}
                     measurement.update(states[key], part.ids, part.labels, outputs)
+                    columns = measurement.samples(part.ids, part.labels, outputs)
+                    _keep(member, columns, len(part.ids), len(part.ids), parts)
+
+
+def _keep(member: Member, columns: Columns, rows: int, valid: int, parts: Parts) -> None:
+    """Take a measurement's own columns, `rows` long, of which `valid` count."""
+    for name, given in columns.items():
+        column = np.asarray(given)
+        if column.ndim != 1 or len(column) != rows or column.dtype.kind not in "bif":
+            raise ValueError(
+                f"column {name}: {column.dtype} {column.shape}, "
+                f"not one number for each of {rows} rows"
+            )
+        parts[f"{member.cell.measurement}/{name}"].append(column[:valid])
 
 
 def _joined(outputs: Sequence[Output]) -> Output:

@@ -225,6 +225,13 @@ class StreamMeasurement(Measurement):
     ) -> None:
         """Add rows to the sums in place; all tensors lie on the CPU and hold valid rows only."""
 
+    def samples(
+        self, ids: Sequence[str], labels: Tensor, outputs: Mapping[View, Output]
+    ) -> Columns:
+        """One number per row, kept in the record file for paired comparisons; none by default."""
+        del ids, labels, outputs
+        return {}
+
     @abstractmethod
     def compute(
         self, state: State, blocks: Sequence[State], model: ModelInfo

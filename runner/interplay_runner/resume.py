@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .columns import RECORD_COLUMNS, column_name
 from .execute import PassRun
-from .measurement import BatchMeasurement, StreamMeasurement, View
+from .measurement import StreamMeasurement, View
 from .state import CheckpointError
 
 __all__ = ["check_resumed"]
@@ -49,7 +49,7 @@ def _check_columns(run: PassRun, rows: int) -> None:
     missing = set(required) - set(run.progress.columns)
     if missing:
         raise CheckpointError(f"column {min(missing)} is missing")
-    own = tuple(f"{m.cell.measurement}/" for m in run.live(BatchMeasurement))
+    own = tuple(f"{m.cell.measurement}/" for m in run.pass_.members if m.index not in run.failures)
     for name, column in run.progress.columns.items():
         fits = column.dtype == known[name] if name in known else name.startswith(own)
         if not fits or column.shape != (rows,) or column.dtype.kind not in "bif":

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from interplay_runner.intervals import mean_t_sums
 from interplay_runner.measurement import (
+    Columns,
     ModelInfo,
     Need,
     Output,
@@ -77,6 +78,19 @@ class Invariance(StreamMeasurement):
         for m in self.params.magnitudes:
             for name, term in _sums(x, features_of(outputs[self.params.view(m)])).items():
                 state[f"{m:g}.{name}"] += term
+
+    def samples(
+        self, ids: Sequence[str], labels: Tensor, outputs: Mapping[View, Output]
+    ) -> Columns:
+        """`<op>_cos_<magnitude>`: the cosine of each image, NaN where it has no direction."""
+        del ids, labels
+        x = features_of(outputs[self.params.base])
+        columns: Columns = {}
+        for m in self.params.magnitudes:
+            y = features_of(outputs[self.params.view(m)])
+            cosine = (x * y).sum(dim=1) / (x.norm(dim=1) * y.norm(dim=1))
+            columns[self.params.metric("cos", m)] = cosine.numpy()
+        return columns
 
     def compute(
         self, state: State, blocks: Sequence[State], model: ModelInfo
