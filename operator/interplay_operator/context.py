@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from interplay_api.evaluation import Condition
+
+from .announce import announced, event_manifest
 from .cache import Cache, Store
 from .client import Client
 from .errors import AlreadyExistsError, ApiError
 from .metrics import OperatorMetrics
 from .records import Meta
-from .resources import Resource
+from .resources import EVENTS, Resource
 from .settings import Settings
 from .workqueue import Key, WorkQueue
 
 __all__ = ["Context", "evaluation_key", "run_key"]
+
+log = logging.getLogger("interplay.reconcile")
 
 
 def evaluation_key(namespace: str, name: str) -> Key:
@@ -67,6 +73,19 @@ class Context:
                 text = f"{resource.kind} {meta['name']} exists and belongs to somebody else"
                 raise ApiError(text) from None
             store.note(found)
+
+    async def announce(
+        self, resource: Resource, meta: Meta, old: Iterable[Condition], new: Iterable[Condition]
+    ) -> None:
+        """Tell people what has turned, once it is written; a lost Event harms nothing."""
+        for told in announced(resource.kind, old, new):
+            event = event_manifest(resource, meta, told, self.now())
+            try:
+                await self.client.create(EVENTS, event)
+            except AlreadyExistsError:
+                continue
+            except ApiError as error:
+                log.warning("no Event for %s/%s: %s", meta.namespace, meta.name, error)
 
     async def write_status(
         self, resource: Resource, store: Store[Any], meta: Meta, status: Mapping[str, Any]

@@ -42,8 +42,8 @@ RULES: list[Rule] = [
     _rule("batch", ["jobs"], ["get", "list", "watch", "create", "patch", "delete"]),
     _rule("", ["pods"], ["get", "list", "watch"]),
     _rule("", ["pods/log"], ["get"]),
-    # The cluster's own words about what is stuck.
-    _rule("", ["events"], ["get", "list"]),
+    # The cluster's own words about what is stuck; create: ours about what has turned.
+    _rule("", ["events"], ["get", "list", "create"]),
     # Whether a claim that a user names is open to Evaluations.
     _rule("", ["persistentvolumeclaims"], ["get"]),
 ]

@@ -225,6 +225,7 @@ class EvaluationReconciler:
             await self._refresh(record)
             raise
         self._written[meta.uid] = time.monotonic()
+        await self._context.announce(EVALUATIONS, meta, old.conditions, status.conditions)
 
     async def _refresh(self, record: EvaluationRecord) -> None:
         """kopf feeds this kind, and its watch may be the one that is behind."""

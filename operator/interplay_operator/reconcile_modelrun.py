@@ -148,6 +148,8 @@ class RunReconciler:
         context, meta = self._context, view.run.meta
         if step.status is not None:
             await context.write_status(RUNS, context.cache.runs, meta, step.status.wire())
+            old, new = view.status.conditions, step.status.conditions
+            await context.announce(RUNS, meta, old, new)
             view = replace(view, status=step.status)
             if step.status.completion_time:
                 self._tell_end(view)

@@ -91,6 +91,7 @@ def test_one_bad_model_leaves_the_good_ones_alone(kubectl: Kubectl) -> None:
     bad: Object = {"inline": {"timm": "resnet_that_never_was"}, "alias": "bad"}
     kubectl.apply(evaluation("mixed", [PLAIN, bad], {"names": ["top-k"]}))
     item = kubectl.until_condition("mixed", "Failed")
+    failed_evaluation = condition(item, "Failed")
     assert item["status"]["models"]["succeeded"] == 1
     assert item["status"]["models"]["failed"] == 1
     assert values(item)[PLAIN["name"]][TOP1]["n"] == 600
@@ -99,6 +100,13 @@ def test_one_bad_model_leaves_the_good_ones_alone(kubectl: Kubectl) -> None:
     assert failed["reason"] == "BadModel"
     assert "resnet_that_never_was" in failed["message"]
     assert run["status"]["attempt"] == 1, "a bad model is not tried again"
+    told = {
+        (e["involvedObject"]["kind"], e["type"], e["reason"])
+        for e in kubectl.list("events")
+        if e["involvedObject"]["kind"] in ("Evaluation", "ModelRun")
+    }
+    assert ("ModelRun", "Warning", "BadModel") in told
+    assert ("Evaluation", "Warning", failed_evaluation["reason"]) in told
 
 
 def test_a_measurement_that_raises_fails_alone(kubectl: Kubectl) -> None:

@@ -32,7 +32,7 @@
   verbs: [get]
 - apiGroups: [""]
   resources: [events]
-  verbs: [get, list]
+  verbs: [get, list, create]
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get]
