@@ -57,6 +57,7 @@ class Client:
     def __init__(self, login: Callable[[], Awaitable[Login]]) -> None:
         self._login = login
         self._session: aiohttp.ClientSession | None = None
+        self._retired: aiohttp.ClientSession | None = None
         self._server = ""
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._logging_in = asyncio.Lock()
@@ -64,9 +65,10 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._session, self._retired):
+            if session is not None:
+                await session.close()
+        self._session = self._retired = None
 
     async def create(self, resource: Resource, item: Object) -> Object:
         """Create an object."""
@@ -241,14 +243,10 @@ class Client:
     async def _log_in_again(self, refused: aiohttp.ClientSession) -> None:
         async with self._logging_in:
             if self._session is refused:
-                self._session = None
-                # Streams of the old session end by themselves; new requests use the new token.
-                asyncio.get_running_loop().call_later(TIMEOUT_SECONDS, _close_soon, refused)
-
-
-def _close_soon(session: aiohttp.ClientSession) -> None:
-    task = asyncio.ensure_future(session.close())
-    task.add_done_callback(lambda t: t.exception())
+                # What is under way on it may end; it is closed with the next one's turn.
+                before, self._retired, self._session = self._retired, refused, None
+                if before is not None:
+                    await before.close()
 
 
 def _given(query: Mapping[str, str]) -> dict[str, str]:

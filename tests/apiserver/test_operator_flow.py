@@ -399,5 +399,6 @@ def test_few_writes_make_one_model(server: ApiServer, hand: Hand) -> None:
     assert counts.pop(("delete", "jobs")) == 1
     assert counts.pop(("update", "modelruns/status")) <= 3
     assert counts.pop(("update", "evaluations/status")) <= 4
+    assert counts.pop(("create", "events")) == 2, "one for its start, one for its end"
     assert counts == {}
     assert {w.code for w in mine} <= {200, 201}

@@ -17,9 +17,11 @@ from tests.apiserver.server import ROOT, ApiServer
 
 pytestmark = pytest.mark.apiserver
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tests.apiserver.processes import Process
+# Whoever runs the tests in the background may have told all their children to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 child = Process(["sleep", "600"], Path(sys.argv[1]))
 child.start()
 print(child.pid, flush=True)
