@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from .base import ApiModel, LabelKey, Labels, Name
+from .plan import RunSettings
 from .rules import Distinct, Keyed
 
 __all__ = ["EnvVar", "ModeSpec", "ModeVolume", "PodShape", "Resources", "Toleration"]
@@ -113,16 +114,9 @@ class PodShape(ApiModel):
     )
 
 
-class ModeSpec(PodShape):
+class ModeSpec(PodShape, RunSettings):
     """How to run: the pod's shape, and the settings of the computation."""
 
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Forward precision.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute.")
-    batch_size: int = Field(64, ge=8, le=4096, description="Constant batch shape.")
-    workers: int = Field(0, ge=0, le=64, description="Decode threads; 0 decodes in line.")
-    threads: int = Field(1, ge=1, le=256, description="Compute threads, pinned.")
-    limit: int | None = Field(None, ge=1, le=10_000_000, description="Samples per dataset.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of everything random.")
     allowed_namespaces: Annotated[list[Name], Field(max_length=64)] | None = Field(
         None, description="Namespaces that may use it; all when empty."
     )
