@@ -40,6 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     try:
         meta = {"name": NAMESPACE}
         running.admin.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+        until_settled(running.admin)
         yield running
     finally:
         running.stop()
@@ -68,6 +69,14 @@ def everything(client: Client) -> set[tuple[str, str, str]]:
         if "list" in kind["verbs"] and kind["kind"] not in NOISE
         for item in client.request("GET", f"{root}/{kind['name']}")["items"]
     }
+
+
+def until_settled(client: Client) -> None:
+    """Wait for the server's own Service: it comes a moment after the server is ready."""
+    deadline = time.monotonic() + 30
+    while not {"Service", "IPAddress"} <= {kind for kind, _, _ in everything(client)}:
+        assert time.monotonic() < deadline, "the API server has no Service of its own"
+        time.sleep(0.1)
 
 
 def answer(client: Client, plural: str) -> int:

@@ -23,7 +23,7 @@ def operator() -> Operator:
         raise AssertionError("nobody logs in here")
 
     made = Operator(Settings.from_environment({}), Client(login))
-    made._ready = True
+    made.synced.set()
     return made
 
 
@@ -81,7 +81,7 @@ def test_a_key_that_nobody_takes_is_told(clock: Clock) -> None:
 
 def test_it_is_not_ready_and_not_dead_before_it_is_synced() -> None:
     made = operator()
-    made._ready = False
+    made.synced.clear()
     assert made.health() == ""
     assert made.ready() == "not started"
 
