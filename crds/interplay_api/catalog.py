@@ -52,10 +52,16 @@ class Layer:
 
 
 def problem_of(error: ValidationError, prefix: str) -> tuple[str, str]:
-    """(field path, message) of the first error, written as the API server writes them."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    """(field path, message) of the first error, written as the API server writes them.
+
+    An unknown field comes before one that is missing: it is most often the same one, misspelt.
+    """
+    errors = error.errors(include_url=False, include_input=False)
+    first = min(errors, key=lambda e: e["type"] != "extra_forbidden")
     steps = [f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"] if p != "[key]"]
-    return (prefix + "".join(steps)).lstrip("."), first["msg"].removeprefix("Value error, ")
+    unknown = first["type"] == "extra_forbidden"
+    message = "unknown field" if unknown else first["msg"].removeprefix("Value error, ")
+    return (prefix + "".join(steps)).lstrip("."), message
 
 
 class Catalog:

@@ -67,6 +67,10 @@ def registry_of(operator: Operator, work: asyncio.Task[None]) -> kopf.OperatorRe
         settings.networking.request_timeout = 60
         settings.watching.server_timeout = 290
         settings.watching.chunk_size = 500
+        # Our lists first: kopf tells of every object anew, and would be in their way.
+        synced = asyncio.create_task(operator.synced.wait())
+        await asyncio.wait({synced, work}, return_when=asyncio.FIRST_COMPLETED)
+        synced.cancel()
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:

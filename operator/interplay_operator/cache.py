@@ -40,7 +40,7 @@ class Store(Generic[R]):
         self.project = project
         self._items: dict[ObjectKey, R] = {}
         self._indexes = indexes
-        self._tables: dict[str, dict[Hashable, dict[ObjectKey, R]]] = {n: {} for n in indexes}
+        self._tables: dict[str, dict[Hashable, tuple[R, ...]]] = {n: {} for n in indexes}
         self._gone: OrderedDict[str, None] = OrderedDict()
         self.listener: Listener[R] = lambda _old, _new: None
 
@@ -56,7 +56,7 @@ class Store(Generic[R]):
 
     def by(self, index: str, value: Hashable) -> list[R]:
         """The records that an index has under a value."""
-        return list(self._tables[index].get(value, {}).values())
+        return list(self._tables[index].get(value, ()))
 
     def knows(self, item: Mapping[str, Any]) -> bool:
         """Whether this is no news: mostly the echo of a write of our own."""
@@ -113,8 +113,9 @@ class Store(Generic[R]):
             self._unindex(old)
         self._items[record.meta.key] = record
         for name, values in self._indexes.items():
+            table = self._tables[name]
             for value in values(record):
-                self._tables[name].setdefault(value, {})[record.meta.key] = record
+                table[value] = (*table.get(value, ()), record)
         self.listener(old, record)
 
     def _drop(self, record: R) -> None:
@@ -126,9 +127,11 @@ class Store(Generic[R]):
         for name, values in self._indexes.items():
             table = self._tables[name]
             for value in values(record):
-                bucket = table[value]
-                del bucket[record.meta.key]
-                if not bucket:
+                # Tuples: most hold one record, and a dict for each would be half of the memory.
+                rest = tuple(r for r in table[value] if r is not record)
+                if rest:
+                    table[value] = rest
+                else:
                     del table[value]
 
 
@@ -188,9 +191,7 @@ class Cache:
 
     def __init__(self, namespace: str, image: str) -> None:
         self.library = Library(namespace, image)
-        self.evaluations: Store[EvaluationRecord] = Store(
-            EvaluationRecord.of, uid=lambda r: [r.meta.uid], namespace=lambda r: [r.meta.namespace]
-        )
+        self.evaluations: Store[EvaluationRecord] = Store(EvaluationRecord.of)
         self.runs: Store[RunRecord] = Store(
             RunRecord.of,
             uid=lambda r: [r.meta.uid],

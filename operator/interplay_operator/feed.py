@@ -62,7 +62,8 @@ class Feed:
         for resource, store in self._kinds.values():
             for namespace in self._namespaces or ("",):
                 await list_into(self._client, resource, store, namespace)
-            self._compare(resource.kind, store)
+            if self._told:
+                self._compare(resource.kind, store)
 
     def unseen(self) -> float:
         """Seconds since a resync found what kopf has not told of to this day."""

@@ -18,10 +18,10 @@ from .cache import Cache
 from .records import RunRecord
 from .workqueue import WorkQueue
 
-__all__ = ["MAX_SERIES", "OperatorMetrics", "ValueCollector"]
+__all__ = ["MAX_VALUES", "OperatorMetrics", "ValueCollector"]
 
-MAX_SERIES = 200_000
-"""Values that are shown; above it the newest are left out, and a gauge says how many."""
+MAX_VALUES = 20_000
+"""Numbers that are shown; above it the oldest are left out, and a gauge says how many."""
 VALUE_LABELS = (
     "namespace",
     "evaluation",
@@ -87,11 +87,11 @@ class OperatorMetrics:
 class ValueCollector(Collector):
     """The numbers of finished ModelRuns: value, 95 % interval, n."""
 
-    def __init__(self, cache: Cache, limit: int = MAX_SERIES) -> None:
+    def __init__(self, cache: Cache, limit: int = MAX_VALUES) -> None:
         self._cache, self._limit = cache, limit
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """One series per value, oldest ModelRuns first."""
+        """One series per value, the newest ModelRuns first."""
         value = GaugeMetricFamily("interplay_value", "A measured number.", labels=VALUE_LABELS)
         low = GaugeMetricFamily(
             "interplay_value_low", "Lower end of its 95 % interval.", labels=VALUE_LABELS
@@ -102,14 +102,14 @@ class ValueCollector(Collector):
         samples = GaugeMetricFamily(
             "interplay_value_samples", "Samples behind it.", labels=VALUE_LABELS
         )
-        left_out = 0
-        for run in sorted(self._cache.runs, key=lambda r: (r.meta.created, r.meta.key)):
-            if not run.complete or self._orphaned(run):
+        left_out, room = 0, self._limit
+        runs = [r for r in self._cache.runs if r.complete and not self._orphaned(r)]
+        for run in sorted(runs, key=lambda r: (r.meta.created, r.meta.key), reverse=True):
+            if run.value_count > room:
+                left_out += run.value_count
                 continue
+            room -= run.value_count
             for labels, item in _values(run):
-                if len(value.samples) >= self._limit:
-                    left_out += 1
-                    continue
                 value.add_metric(labels, item["value"])
                 if "low" in item and "high" in item:
                     low.add_metric(labels, item["low"])

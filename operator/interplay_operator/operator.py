@@ -51,7 +51,8 @@ class Operator:
         self._evaluations = EvaluationReconciler(self.context)
         self._runs = RunReconciler(self.context)
         self.feed = Feed(client, self.cache, settings.watch_namespaces)
-        self._ready = False
+        self.synced = asyncio.Event()
+        """Set once the caches are full; work begins then."""
         self._problem = "not started"
         self.watches = [
             ListWatch(client, resource, store, namespace=namespace, labels=labels)
@@ -126,9 +127,10 @@ class Operator:
 
     def _library_changed(self, namespace: str) -> None:
         everybody = namespace == self.settings.namespace
-        store = self.cache.evaluations
-        for record in store if everybody else store.by("namespace", namespace):
+        for record in self.cache.evaluations:
             meta = record.meta
+            if not everybody and meta.namespace != namespace:
+                continue
             key = evaluation_key(meta.namespace, meta.name)
             # Who waits for a name goes first; for the others it is but a mark.
             group = f"{meta.namespace}/{meta.name}"
@@ -138,7 +140,7 @@ class Operator:
 
     def health(self) -> str:
         """What is wrong for good, so that a restart is due; empty where nothing is."""
-        if not self._ready:
+        if not self.synced.is_set():
             return ""
         for watch in self.watches:
             if watch.silence() > SILENT_SECONDS:
@@ -151,7 +153,7 @@ class Operator:
 
     def ready(self) -> str:
         """Why no work is done yet; empty where it is."""
-        return "" if self._ready else self._problem
+        return "" if self.synced.is_set() else self._problem or "starting"
 
     # Life
 
@@ -194,7 +196,7 @@ class Operator:
                 await asyncio.sleep(RETRY_SECONDS)
         for watch in self.watches:
             await watch.synced.wait()
-        self._ready = True
+        self.synced.set()
         log.info(
             "ready: %d Evaluations, %d ModelRuns, %d Jobs, %d pods",
             len(self.cache.evaluations),

@@ -11,16 +11,16 @@ import sys
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from interplay_api.base import ApiModel
 from interplay_api.catalog import Entry, problem_of
 from interplay_api.constants import ANNOTATION_GENERATION
 from interplay_api.evaluation import Condition, EvaluationSpec, EvaluationStatus
 from interplay_api.modelrun import ModelRunSpec, ModelRunStatus
 from interplay_api.names import digest
-from interplay_api.results import model_result
 
 from .policy import Policy, spec_digest
 from .reasons import EvaluationCondition, RunCondition
@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 Object = Mapping[str, Any]
+A = TypeVar("A", bound=ApiModel)
+VALUE_BYTES = 128
+"""JSON of four numbers and their names."""
 
 
 class Packed:
@@ -134,7 +137,7 @@ class EvaluationRecord:
             spec = EvaluationSpec.read(raw)
         except ValidationError as error:
             problem = ": ".join(problem_of(error, "spec"))
-        status = _status_of(item, EvaluationStatus)
+        status, raw_status = _status_of(item, EvaluationStatus)
         done = _is_true(status.conditions, EvaluationCondition.COMPLETE) or _is_true(
             status.conditions, EvaluationCondition.FAILED
         )
@@ -142,7 +145,7 @@ class EvaluationRecord:
             meta=Meta.of(item),
             problem=problem,
             packed_spec=Packed(raw),
-            packed_status=Packed(status.wire()),
+            packed_status=Packed(raw_status),
             policy=Policy.of(spec) if spec else None,
             wanted=spec_digest(spec) if spec else "",
             observed=status.observed_generation or 0,
@@ -169,15 +172,21 @@ class EvaluationRecord:
     @property
     def status(self) -> EvaluationStatus:
         """The whole status."""
-        return EvaluationStatus.read(self.packed_status.unpack())
+        return _stored(EvaluationStatus, self.packed_status.unpack())
 
 
-def _status_of(item: Object, type_: type[Any]) -> Any:
+def _stored(type_: type[A], raw: Any) -> A:
+    """What the API server has stored: it is plain JSON already, so `read` would do work twice."""
+    return type_.model_validate(raw, by_alias=True, by_name=False)
+
+
+def _status_of(item: Object, type_: type[A]) -> tuple[A, Object]:
     """The status, or an empty one where somebody wrote what is not ours: it is written anew."""
+    raw = item.get("status") or {}
     try:
-        return type_.read(item.get("status") or {})
+        return _stored(type_, raw), raw
     except ValidationError:
-        return type_()
+        return type_(), {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +211,14 @@ class RunRecord:
     """Content keys whose numbers are here."""
     packed_spec: Packed
     packed_status: Packed
-    row: Packed | None
-    """What the Evaluation's table shows."""
+    value_count: int
     row_bytes: int
+    """What its row of the Evaluation's table may take at most."""
 
     @classmethod
     def of(cls, item: Object) -> RunRecord:
         """Project one object."""
-        status: ModelRunStatus = _status_of(item, ModelRunStatus)
+        status, raw_status = _status_of(item, ModelRunStatus)
         complete = _is_true(status.conditions, RunCondition.COMPLETE)
         failed = _is_true(status.conditions, RunCondition.FAILED) and not complete
         speaks = RunCondition.COMPLETE if complete else RunCondition.FAILED if failed else "Waiting"
@@ -217,7 +226,7 @@ class RunRecord:
         shown = condition is not None and condition.status == "True"
         annotations = item["metadata"].get("annotations") or {}
         spec = item["spec"]
-        row = model_result(spec["model"], status.cells).wire() if complete else None
+        values = [v for c in status.cells for v in c.values if v.value is not None]
         return cls(
             meta=Meta.of(item),
             evaluation=spec["evaluation"],
@@ -234,9 +243,9 @@ class RunRecord:
             reused=complete and status.attempt == 0,
             done_keys=frozenset(c.key for c in status.cells if c.state == "Succeeded"),
             packed_spec=Packed(spec),
-            packed_status=Packed(status.wire()),
-            row=Packed(row) if row else None,
-            row_bytes=len(json.dumps(row)) if row else 0,
+            packed_status=Packed(raw_status),
+            value_count=len(values),
+            row_bytes=sum(len(v.key) + VALUE_BYTES for v in values),
         )
 
     @property
@@ -252,12 +261,12 @@ class RunRecord:
     @property
     def spec(self) -> ModelRunSpec:
         """The whole spec."""
-        return ModelRunSpec.read(self.packed_spec.unpack())
+        return _stored(ModelRunSpec, self.packed_spec.unpack())
 
     @property
     def status(self) -> ModelRunStatus:
         """The whole status."""
-        return ModelRunStatus.read(self.packed_status.unpack())
+        return _stored(ModelRunStatus, self.packed_status.unpack())
 
 
 def _number(text: str | None) -> int:

@@ -19,6 +19,7 @@ from interplay_api.evaluation import (
     ModelResult,
 )
 from interplay_api.resolve import Problem
+from interplay_api.results import model_result
 
 from .conditions import after, condition, stamp, with_conditions
 from .policy import Policy
@@ -60,7 +61,7 @@ def fold(view: Fold) -> EvaluationStatus:
     if view.library_changed:
         conditions.append(_library_condition())
     if dropped:
-        text = f"the numbers have {dropped} bytes; see the ModelRuns"
+        text = f"the numbers may have {dropped} bytes; see the ModelRuns"
         conditions.append(condition(Type.RESULTS_DROPPED, True, Reason.TOO_LARGE, text))
     generation = view.evaluation.meta.generation
     return EvaluationStatus(
@@ -155,10 +156,11 @@ def _some(texts: Sequence[str], between: str = ", ") -> str:
 
 def _results(runs: Sequence[RunRecord]) -> tuple[list[ModelResult], int]:
     """The table in the order of the plan, or nothing and its size where it is too large."""
-    size = sum(r.row_bytes for r in runs)
+    done = [r for r in runs if r.complete]
+    size = sum(r.row_bytes for r in done)
     if size > MAX_STATUS_RESULT_BYTES:
         return [], size
-    return [ModelResult.read(r.row.unpack()) for r in runs if r.row is not None], 0
+    return [model_result(r.model, r.status.cells) for r in done], 0
 
 
 def _library_condition() -> Condition:

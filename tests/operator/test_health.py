@@ -84,6 +84,8 @@ def test_it_is_not_ready_and_not_dead_before_it_is_synced() -> None:
     made.synced.clear()
     assert made.health() == ""
     assert made.ready() == "not started"
+    made._problem = ""
+    assert made.ready() != ""
 
 
 def test_older_crds_are_found_by_the_fields_that_they_lack() -> None:
