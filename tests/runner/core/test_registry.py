@@ -30,7 +30,7 @@ def test_a_registered_name_becomes_a_measurement_with_its_parameters() -> None:
         ({"entry_point": "top-q"}, "entryPoint: no measurement is registered as top-q; did you"),
         ({"numerics": 9}, "numerics: the plan says 9, top-k is at "),
         ({"category": "property"}, "category: the plan says property, top-k is a benefit"),
-        ({"parameters": {"kz": 1}}, "parameters.kz: Extra inputs are not permitted"),
+        ({"parameters": {"kz": 1}}, "parameters.kz: unknown field"),
     ],
 )
 def test_a_cell_that_cannot_be_built_names_the_field(fields: dict[str, Any], message: str) -> None:
