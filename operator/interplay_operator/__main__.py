@@ -66,7 +66,9 @@ def registry_of(operator: Operator, work: asyncio.Task[None]) -> kopf.OperatorRe
         settings.networking.error_backoffs = EndlessBackoff()
         settings.networking.request_timeout = 60
         settings.watching.server_timeout = 290
-        settings.watching.chunk_size = 500
+        settings.watching.chunk_size = 50
+        # A worker of kopf's keeps its last object, whole, until it is idle for so long.
+        settings.queueing.idle_timeout = 0.1
         # Our lists first: kopf tells of every object anew, and would be in their way.
         synced = asyncio.create_task(operator.synced.wait())
         await asyncio.wait({synced, work}, return_when=asyncio.FIRST_COMPLETED)

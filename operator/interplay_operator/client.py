@@ -25,7 +25,7 @@ TIMEOUT_SECONDS = 30
 LOG_BYTES = 1024 * 1024
 """A report of 512 KiB in lines of 8 KiB, and room for what the runner logs after it."""
 LOG_LINES = 200
-PAGE = 500
+PAGE = 100
 OWNER = "interplay-operator"
 """Name of our field manager."""
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,17 @@ class Process:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the test run, which then stops this
             )
+        if guard:
+            self._until_guarded(guard)
+
+    def _until_guarded(self, guard: str) -> None:
+        """Until then the guard is still to ask the kernel, and a kill of ours would miss it."""
+        assert self._child
+        running = Path(f"/proc/{self._child.pid}/cmdline")
+        while self._child.poll() is None:
+            if not running.read_bytes().startswith(guard.encode() + b"\0"):
+                return
+            time.sleep(0.001)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal: SIGSTOP and SIGCONT make a stall, SIGKILL a crash."""
