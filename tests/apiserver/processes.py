@@ -60,7 +60,8 @@ class Process:
         assert self._child
         running = Path(f"/proc/{self._child.pid}/cmdline")
         while self._child.poll() is None:
-            if not running.read_bytes().startswith(guard.encode() + b"\0"):
+            program = running.read_bytes().partition(b"\0")[0].decode()
+            if program not in (guard, ""):  # empty in the middle of an exec
                 return
             time.sleep(0.001)
 
