@@ -1,6 +1,6 @@
 """ModelRun to Job manifest: golden files, and what no Mode can change.
 
-INTERPLAY_UPDATE_GOLDEN=1 rewrites the golden files.
+UPDATE_GOLDEN=1 rewrites the golden files.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ CASES = {
 def test_the_manifest_is_the_golden_one(name: str) -> None:
     made = job_manifest(CASES[name])
     path = GOLDEN / f"{name}.yaml"
-    if os.environ.get("INTERPLAY_UPDATE_GOLDEN"):
+    if os.environ.get("UPDATE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(yaml.safe_dump(made, sort_keys=False, width=100))
     assert made == yaml.safe_load(path.read_text())
