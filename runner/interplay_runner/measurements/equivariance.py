@@ -12,17 +12,15 @@ from torch import Tensor
 
 from interplay_runner.measurement import (
     ModelInfo,
-    Need,
     Output,
     State,
-    StreamMeasurement,
     UnmeasurableError,
     Value,
     View,
 )
 
 from .linear_map import HALVES, Pairs, choose_ridge, gain_over_identity, r2
-from .transforms import STILL, TransformParams
+from .transforms import STILL, TransformMeasurement
 from .values import absent, features_of, jackknifed
 
 __all__ = ["Equivariance", "halves"]
@@ -31,7 +29,7 @@ MAX_DIRECTIONS = 256
 """The linear map's Gram matrices are kept per magnitude and block: more would fill the memory."""
 
 
-class Equivariance(StreamMeasurement):
+class Equivariance(TransformMeasurement):
     """How the features of an image and of its transform go together, per magnitude.
 
     With z_i, z_i' float [d] the features of image i before and after (n images):
@@ -51,14 +49,6 @@ class Equivariance(StreamMeasurement):
     good nor bad by itself. Sources: Bouchacourt et al. 2021 (arXiv 2106.05121), Lenc & Vedaldi
     2015 (arXiv 1411.5908).
     """
-
-    Params = TransformParams
-    category = "property"
-    params: TransformParams
-
-    def need(self, model: ModelInfo) -> Need:
-        del model
-        return self.params.need
 
     def init(self, model: ModelInfo) -> State:
         state: State = {"n": torch.zeros((), dtype=torch.int64)}

@@ -13,16 +13,14 @@ from interplay_runner.intervals import mean_t_sums
 from interplay_runner.measurement import (
     Columns,
     ModelInfo,
-    Need,
     Output,
     State,
-    StreamMeasurement,
     UnmeasurableError,
     Value,
     View,
 )
 
-from .transforms import TransformParams
+from .transforms import TransformMeasurement
 from .values import absent, features_of, jackknifed, measured
 
 __all__ = ["Invariance"]
@@ -30,7 +28,7 @@ __all__ = ["Invariance"]
 CENTRED = ("x", "y", "xy", "xx", "yy")
 
 
-class Invariance(StreamMeasurement):
+class Invariance(TransformMeasurement):
     """Cosine of the features of an image and of its transform, per magnitude.
 
     With z_i, z_i' float [d] the features of image i before and after (n images):
@@ -49,14 +47,6 @@ class Invariance(StreamMeasurement):
     them out, and n says so. Higher is more invariant, neither good nor bad by itself.
     Source: Bouchacourt et al. 2021 (arXiv 2106.05121); centring and baselines are ours.
     """
-
-    Params = TransformParams
-    category = "property"
-    params: TransformParams
-
-    def need(self, model: ModelInfo) -> Need:
-        del model
-        return self.params.need
 
     def init(self, model: ModelInfo) -> State:
         d = model.feature_dim

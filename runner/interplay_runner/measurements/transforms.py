@@ -7,11 +7,18 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from interplay_api.names import metric_key
-from interplay_runner.measurement import IDENTITY, Need, Parameters, View
+from interplay_runner.measurement import (
+    IDENTITY,
+    ModelInfo,
+    Need,
+    Parameters,
+    StreamMeasurement,
+    View,
+)
 
 from .values import Distinct
 
-__all__ = ["STILL", "TransformParams"]
+__all__ = ["STILL", "TransformMeasurement", "TransformParams"]
 
 STILL = 1e-5
 """Features that move by less than this share of their norm move by rounding: fp32 gives 1e-7."""
@@ -59,3 +66,16 @@ class TransformParams(Parameters):
         if self.op == "rotate":
             return metric_key(f"rotation_{name}", deg=magnitude)
         return metric_key(f"shift_{name}", px=magnitude)
+
+
+class TransformMeasurement(StreamMeasurement):
+    """Compares the features of an image with those of its transforms."""
+
+    Params = TransformParams
+    category = "property"
+    params: TransformParams
+
+    def need(self, model: ModelInfo) -> Need:
+        """The features of all views, whatever the model."""
+        del model
+        return self.params.need
