@@ -35,6 +35,8 @@ MAX_MODELS = 1000
 """Of one Evaluation, sweeps included: each becomes a ModelRun."""
 MAX_CELLS = 256
 MAX_DATASETS = 64
+MAX_REFERENCE_MODELS = 8
+"""Each lies in the memory of the device beside the model that is measured."""
 MAX_EVALUATION_NAME = 30
 """<= 30 + 12 of the model + 8 of the digest + attempt keeps Job names under 63."""
 MAX_SLUG = 12

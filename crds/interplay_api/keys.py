@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from .library import DatasetSpec, ModelSpec
 from .names import digest
 from .plan import Cell, PlanDataset, PlanModel, RunSettings
@@ -26,21 +28,32 @@ def _dataset_identity(item: PlanDataset) -> dict[str, object]:
 
 
 def cell_key(
-    model: PlanModel, dataset: PlanDataset, cell: Cell, run: RunSettings, image: str
+    model: PlanModel,
+    datasets: Mapping[str, PlanDataset],
+    cell: Cell,
+    run: RunSettings,
+    image: str,
+    reference: PlanModel | None = None,
 ) -> str:
-    """Digest of all that decides the numbers of one cell.
+    """Digest of all that decides the numbers of one cell; `reference` is its reference model.
 
     Runner, torch, timm and device versions are provenance, not key: `numerics` stands for them
     and is raised by hand. The image counts, since it brings the code (operator-rules.md 15).
     """
-    size = dataset.spec.size
+    read = {role: datasets[name] for role, name in cell.datasets.items()}
     limit = run.limit
-    if limit is not None and size is not None and limit >= size:
+    if limit is not None and all(d.spec.size and limit >= d.spec.size for d in read.values()):
         limit = None
+    own = read.pop("")
+    more: dict[str, object] = {}
+    if read:
+        more["references"] = {role: _dataset_identity(d) for role, d in read.items()}
+    if reference is not None:
+        more["referenceModel"] = _model_identity(reference.spec)
     return digest(
         {
             "model": _model_identity(model.spec),
-            "dataset": _dataset_identity(dataset),
+            "dataset": _dataset_identity(own),
             "entryPoint": cell.entry_point,
             "numerics": cell.numerics,
             "parameters": cell.parameters,
@@ -48,12 +61,16 @@ def cell_key(
             "limit": limit,
             "seed": run.seed,
             "image": image,
+            **more,
         }
     )
 
 
-def is_pinned(model: ModelSpec, dataset: DatasetSpec, image: str) -> bool:
-    """Whether a key stands for one content for ever; a cell that is not pinned always runs."""
-    weights = model.checkpoint is not None or model.hub is not None
-    data = dataset.embedded is not None or dataset.revision is not None
+def is_pinned(models: Iterable[ModelSpec], datasets: Iterable[DatasetSpec], image: str) -> bool:
+    """Whether a key stands for one content for ever; a cell that is not pinned always runs.
+
+    models, datasets: all that the cell reads.
+    """
+    weights = all(m.checkpoint is not None or m.hub is not None for m in models)
+    data = all(d.embedded is not None or d.revision is not None for d in datasets)
     return weights and data and "@sha256:" in image

@@ -7,18 +7,20 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from .base import ApiModel, Name, Parameters, Sha256, Text
-from .rules import ExactlyOne
+from .rules import AtMostOne, ExactlyOne
 
 __all__ = [
     "Checkpoint",
     "DataConfig",
     "DatasetSpec",
     "Embedded",
+    "FactorFile",
     "HubModel",
     "ImageFolder",
     "MeasurementGroupSpec",
     "MeasurementSpec",
     "ModelSpec",
+    "Mounted",
 ]
 
 FilePath = Annotated[
@@ -87,6 +89,10 @@ class ModelSpec(ApiModel):
     description: Text | None = Field(None, description="For people.")
 
 
+Folder = Annotated[str, StringConstraints(max_length=253)]
+ClassIndex = Annotated[int, Field(ge=0, le=99_999)]
+
+
 class Embedded(ApiModel):
     """A dataset that the runner can make or carries, without any download."""
 
@@ -95,8 +101,8 @@ class Embedded(ApiModel):
     )
 
 
-class ImageFolder(ApiModel):
-    """Images in one folder per class."""
+class Mounted(ApiModel):
+    """A folder in the runner's pod, from a claim where one is named."""
 
     path: FilePath = Field(description="Absolute path; below /data when a claim is mounted.")
     claim_name: Name | None = Field(None, description="PersistentVolumeClaim, mounted read-only.")
@@ -105,13 +111,47 @@ class ImageFolder(ApiModel):
     ) = Field(None, description="Folder inside the claim.")
 
 
+FileName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_@+=-][A-Za-z0-9._@+=-]*$", max_length=253)
+]
+Column = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
+
+
+class ImageFolder(Mounted):
+    """Images in one folder per class."""
+
+    levels: Annotated[list[Column], Field(max_length=4)] | None = Field(
+        None,
+        description="Columns that the folders above the class folders give, for example "
+        "corruption and severity.",
+    )
+    metadata: FileName | None = Field(
+        None,
+        description="CSV file in the folder: column id is the path of an image, the others tell "
+        "more of it; class indices in a column labels, space-separated, stand for its folder.",
+    )
+
+
+class FactorFile(Mounted):
+    """A published file of images whose generating factors are known."""
+
+    file: FileName = Field(description="Name of the file in the folder.")
+    format: Literal["dsprites", "shapes3d", "mpi3d"] = Field(description="Which one it is.")
+
+
 class DatasetSpec(ApiModel):
     """Where images and labels come from."""
 
-    rules = (ExactlyOne("embedded", "image_folder"),)
+    rules = (
+        ExactlyOne("embedded", "image_folder", "factor_file"),
+        AtMostOne("label_map", "label_sets"),
+    )
 
     embedded: Embedded | None = Field(None, description="A dataset without any download.")
     image_folder: ImageFolder | None = Field(None, description="One folder per class.")
+    factor_file: FactorFile | None = Field(
+        None, description="A file of images with known factors of variation."
+    )
     split: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{1,16}$", max_length=16)] = Field(
         "test", description="Which part, part of every value's key."
     )
@@ -120,14 +160,49 @@ class DatasetSpec(ApiModel):
     revision: Annotated[str, StringConstraints(max_length=128)] | None = Field(
         None, description="What pins the content, for example a digest of the file list."
     )
-    label_map: (
+    label_map: Annotated[dict[Folder, ClassIndex], Field(max_length=1000)] | None = Field(
+        None, description="Folder name to class index; without it sorted order."
+    )
+    label_sets: (
         Annotated[
-            dict[Annotated[str, StringConstraints(max_length=253)], Annotated[int, Field(ge=0)]],
+            dict[Folder, Annotated[list[ClassIndex], Field(min_length=1, max_length=64)]],
             Field(max_length=1000),
         ]
         | None
-    ) = Field(None, description="Folder name to class index; without it sorted order.")
+    ) = Field(
+        None,
+        description="Folder name to all class indices that are right for it; the first is the "
+        "label, the others count where a measurement takes any label.",
+    )
+    logits: Literal["All", "Mapped"] | None = Field(
+        None,
+        description="Which classes compete: All (default), or only those that labelMap or "
+        "labelSets name, as is usual for ImageNet-A and -R.",
+    )
+    resize: Literal["Model", "Never"] | None = Field(
+        None,
+        description="Model (default): the model's own resize and crop. Never: the images are of "
+        "the model's size already, as in ImageNet-C; any other size is an error.",
+    )
     description: Text | None = Field(None, description="For people.")
+
+    @property
+    def mounted(self) -> Mounted | None:
+        """The folder that the pod must see."""
+        return self.image_folder or self.factor_file
+
+    @property
+    def competing(self) -> list[int] | None:
+        """The classes whose logits count, sorted; None for all of them."""
+        if self.logits != "Mapped":
+            return None
+        single = set((self.label_map or {}).values())
+        return sorted(single.union(*(self.label_sets or {}).values()))
+
+
+Role = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,15}$", max_length=16)]
+References = Annotated[dict[Role, Name], Field(max_length=4)]
+"""Role to Dataset: what a measurement reads beside the dataset that it is measured on."""
 
 
 class MeasurementSpec(ApiModel):
@@ -141,6 +216,13 @@ class MeasurementSpec(ApiModel):
     )
     datasets: Annotated[list[Name], Field(min_length=1, max_length=32)] = Field(
         description="Datasets it is measured on."
+    )
+    references: References = Field(
+        default_factory=dict,
+        description="Further Datasets that it reads, by role, for example train or ood.",
+    )
+    reference_model: Name | None = Field(
+        None, description="Model that it compares with, where it compares models."
     )
     parameters: Parameters = Field(default_factory=dict, description="Parameters of the code.")
     numerics: int = Field(1, ge=1, le=10_000, description="Version of the numbers it gives.")

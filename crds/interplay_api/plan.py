@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from .base import ApiModel, Name, Parameters, Sha256
-from .constants import MAX_CELLS, MAX_DATASETS
-from .library import DatasetSpec, ModelSpec
+from .constants import MAX_CELLS, MAX_DATASETS, MAX_REFERENCE_MODELS
+from .library import DatasetSpec, ModelSpec, References
 from .names import digest
 
 __all__ = ["Cell", "Plan", "PlanDataset", "PlanModel", "RunSettings"]
@@ -43,7 +43,16 @@ class Cell(ApiModel):
     category: Literal["property", "benefit"] = Field(description="What the number speaks of.")
     numerics: int = Field(ge=1, le=10_000, description="Version of the numbers it gives.")
     parameters: Parameters = Field(default_factory=dict, description="Parameters of the code.")
+    references: References = Field(
+        default_factory=dict, description="Further datasets that it reads, by role."
+    )
+    reference_model: Name | None = Field(None, description="The model that it compares with.")
     key: Sha256 = Field(description="Content key: equal keys mean equal numbers.")
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """Every dataset that it reads by role; its own one has the role ``."""
+        return {"": self.dataset, **self.references}
 
 
 class RunSettings(ApiModel):
@@ -69,7 +78,15 @@ class Plan(ApiModel):
     cells: Annotated[list[Cell], Field(max_length=MAX_CELLS)] = Field(
         description="What to measure, in order."
     )
+    models: Annotated[list[PlanModel], Field(max_length=MAX_REFERENCE_MODELS)] = Field(
+        default_factory=list, description="Other models, which some cell compares this one with."
+    )
     run: RunSettings = Field(description="How to compute.")
+
+    @property
+    def splits(self) -> dict[str, str]:
+        """Dataset name to its split, which is part of every key."""
+        return {d.name: d.spec.split for d in self.datasets}
 
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of this plan; the runner refuses any other text."""

@@ -10,7 +10,13 @@ from pydantic import ValidationError
 
 from .base import ApiModel
 from .catalog import Catalog, problem_of
-from .constants import MAX_CELLS, MAX_DATASETS, MAX_MODELS, MAX_PLAN_BYTES
+from .constants import (
+    MAX_CELLS,
+    MAX_DATASETS,
+    MAX_MODELS,
+    MAX_PLAN_BYTES,
+    MAX_REFERENCE_MODELS,
+)
 from .evaluation import EVALUATION_NAME, EvaluationSpec, ModelChoice
 from .keys import cell_key
 from .library import DatasetSpec, MeasurementGroupSpec, MeasurementSpec, ModelSpec
@@ -71,6 +77,13 @@ class _Resolver:
         self.name, self.namespace, self.spec = name, namespace, spec
         self.catalog, self.modes, self.default_image = catalog, modes, image
         self.problems: list[Problem] = []
+        self.references: dict[str, PlanModel] = {}
+
+    def reference_model(self, name: str, field: str) -> None:
+        if name not in self.references:
+            spec = self.lookup("Model", name, field, ModelSpec)
+            if spec is not None:
+                self.references[name] = PlanModel(name=name, spec=spec)
 
     def lookup(self, kind: str, name: str, field: str, type_: type[T]) -> T | None:
         catalog = self.modes if kind == "Mode" else self.catalog
@@ -127,13 +140,17 @@ class _Resolver:
             found = self.lookup("Measurement", name, field, MeasurementSpec)
             if found is None:
                 continue
-            for dataset in found.datasets:
+            for dataset in dict.fromkeys([*found.datasets, *found.references.values()]):
                 if dataset not in datasets:
                     spec = self.lookup("Dataset", dataset, field, DatasetSpec)
-                    if spec is None:
-                        continue
-                    datasets[dataset] = PlanDataset(name=dataset, spec=spec)
+                    if spec is not None:
+                        datasets[dataset] = PlanDataset(name=dataset, spec=spec)
+            if found.reference_model is not None:
+                self.reference_model(found.reference_model, field)
+            for dataset in found.datasets:
                 cells[name, dataset] = Cell(
+                    references=found.references,
+                    reference_model=found.reference_model,
                     measurement=name,
                     dataset=dataset,
                     entry_point=found.entry_point,
@@ -167,13 +184,15 @@ class _Resolver:
         if pod.image is None:
             pod = pod.model_copy(update={"image": self.default_image})
         by_name = {d.name: d for d in datasets}
-        keyed = [
-            c.model_copy(
-                update={"key": cell_key(model, by_name[c.dataset], c, run, pod.image or "")}
-            )
-            for c in cells
-        ]
-        plan = Plan(model=model, datasets=datasets, cells=keyed, run=run)
+        image = pod.image or ""
+
+        def key(cell: Cell) -> str:
+            reference = self.references.get(cell.reference_model or "")
+            return cell_key(model, by_name, cell, run, image, reference)
+
+        keyed = [c.model_copy(update={"key": key(c)}) for c in cells]
+        others = [self.references[name] for name in sorted(self.references)]
+        plan = Plan(model=model, datasets=datasets, cells=keyed, models=others, run=run)
         outputs = self.spec.outputs
         return ModelRunSpec(
             evaluation=self.name,
@@ -189,6 +208,12 @@ class _Resolver:
             ("spec.models", "models", models, MAX_MODELS),
             ("spec.measurements", "measurements on a dataset", len(cells), MAX_CELLS),
             ("spec.measurements", "datasets", len(datasets), MAX_DATASETS),
+            (
+                "spec.measurements",
+                "reference models",
+                len(self.references),
+                MAX_REFERENCE_MODELS,
+            ),
         ):
             if count > limit:
                 self.problems.append(Problem(field, f"{count} {noun}, at most {limit}"))

@@ -23,7 +23,7 @@ def cell_statuses(plan: Plan, report: Report) -> list[CellStatus]:
         raise ReportError("report: it speaks of another plan")
     if len(report.cells) != len(plan.cells):
         raise ReportError(f"report: {len(report.cells)} cells for {len(plan.cells)} in the plan")
-    splits = {d.name: d.spec.split for d in plan.datasets}
+    splits = plan.splits
     seen: set[str] = set()
     statuses = []
     for cell, result in zip(plan.cells, report.cells, strict=True):

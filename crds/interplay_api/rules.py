@@ -16,7 +16,16 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Distinct", "ExactlyOne", "Keyed", "NameRule", "Needs", "NotAllEmpty", "Rule"]
+__all__ = [
+    "AtMostOne",
+    "Distinct",
+    "ExactlyOne",
+    "Keyed",
+    "NameRule",
+    "Needs",
+    "NotAllEmpty",
+    "Rule",
+]
 
 
 class Rule(ABC):
@@ -62,6 +71,25 @@ class ExactlyOne(Rule):
 
     def holds(self, item: Any) -> bool:
         return sum(getattr(item, f) is not None for f in self.fields) == 1
+
+
+class AtMostOne(Rule):
+    """Fields that exclude each other."""
+
+    def __init__(self, *fields: str) -> None:
+        self.fields = fields
+
+    @property
+    def message(self) -> str:
+        return f"at most one of {_wire(self.fields)} may be set"
+
+    @property
+    def cel(self) -> str:
+        terms = ", ".join(f"has(self.{to_camel(f)})" for f in self.fields)
+        return f"[{terms}].filter(x, x).size() <= 1"
+
+    def holds(self, item: Any) -> bool:
+        return sum(getattr(item, f) is not None for f in self.fields) <= 1
 
 
 class NotAllEmpty(Rule):

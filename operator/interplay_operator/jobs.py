@@ -265,6 +265,6 @@ def _claim(name: str, claim: str) -> dict[str, Any]:
 
 def _data_mounts(plan: Plan) -> Iterable[tuple[str, str, str]]:
     for dataset in plan.datasets:
-        folder = dataset.spec.image_folder
+        folder = dataset.spec.mounted
         if folder is not None and folder.claim_name is not None:
             yield folder.claim_name, folder.sub_path or "", folder.path

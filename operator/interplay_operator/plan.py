@@ -25,6 +25,7 @@ from interplay_api.constants import (
 from interplay_api.evaluation import EvaluationSpec
 from interplay_api.keys import is_pinned
 from interplay_api.modelrun import ModelRunSpec
+from interplay_api.plan import Cell
 from interplay_api.resolve import Problem, ResolvedRun, ResolveError, resolve
 
 from .records import Meta, RunRecord
@@ -87,7 +88,7 @@ def _mount_problems(spec: ModelRunSpec, mode: str) -> Iterable[Problem]:
                 "spec.mode", f"Mode {mode}: volume {volume.name}: mountPath {path} is reserved"
             )
     for dataset in spec.plan.datasets:
-        folder = dataset.spec.image_folder
+        folder = dataset.spec.mounted
         if folder is None or folder.claim_name is None:
             continue
         field = "spec.measurements"
@@ -138,7 +139,7 @@ def claims(runs: Sequence[ResolvedRun]) -> dict[str, str]:
         if run.spec.outputs_claim:
             found[run.spec.outputs_claim] = "spec.outputs.claimName"
         for dataset in run.spec.plan.datasets:
-            folder = dataset.spec.image_folder
+            folder = dataset.spec.mounted
             if folder and folder.claim_name:
                 found.setdefault(folder.claim_name, "spec.measurements")
         found = {claim: field for claim, field in found.items() if claim not in listed}
@@ -182,10 +183,14 @@ def superseded(
 
 def reusable_keys(spec: ModelRunSpec) -> set[str]:
     """Content keys of the cells that stand for one content for ever."""
-    datasets = {d.name: d.spec for d in spec.plan.datasets}
-    image = spec.pod.image or ""
-    return {
-        c.key
-        for c in spec.plan.cells
-        if is_pinned(spec.plan.model.spec, datasets[c.dataset], image)
-    }
+    plan, image = spec.plan, spec.pod.image or ""
+    datasets = {d.name: d.spec for d in plan.datasets}
+    others = {m.name: m.spec for m in plan.models}
+
+    def pinned(cell: Cell) -> bool:
+        models = [plan.model.spec]
+        if cell.reference_model is not None:
+            models.append(others[cell.reference_model])
+        return is_pinned(models, [datasets[d] for d in cell.datasets.values()], image)
+
+    return {c.key for c in plan.cells if pinned(c)}

@@ -55,9 +55,15 @@ def missing_plan(plan: Plan, held: Sequence[CellStatus]) -> Plan:
     cells = [c for c in plan.cells if (c.measurement, c.dataset, c.key) not in have]
     if len(cells) == len(plan.cells):
         return plan
-    used = {c.dataset for c in cells}
-    datasets = [d for d in plan.datasets if d.name in used]
-    return plan.model_copy(update={"cells": cells, "datasets": datasets})
+    used = {d for c in cells for d in c.datasets.values()}
+    others = {c.reference_model for c in cells}
+    return plan.model_copy(
+        update={
+            "cells": cells,
+            "datasets": [d for d in plan.datasets if d.name in used],
+            "models": [m for m in plan.models if m.name in others],
+        }
+    )
 
 
 def in_log(message: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ __all__ = ["Decoder"]
 AHEAD = 2
 """Batches in the making while the model works on one."""
 
-Sample = tuple[Tensor, int]
+Transform = Callable[["Image"], Tensor]
+Sample = tuple[Tensor, int, Mapping[str, Tensor]]
 
 
 class Decoder:
@@ -33,13 +34,17 @@ class Decoder:
         self,
         source: Source,
         order: Sequence[int],
-        transform: Callable[[Image], Tensor],
+        transform: Transform,
         *,
         batch_size: int,
         workers: int = 0,
         device: torch.device | str = "cpu",
+        others: Mapping[str, Transform] | None = None,
+        relabel: Mapping[int, int] | None = None,
     ) -> None:
+        """others: transforms of reference models by name; relabel: class to what stands for it."""
         self.source, self.order, self.transform = source, order, transform
+        self.others, self.relabel = others or {}, relabel
         self.batch_size, self.workers, self.device = batch_size, workers, device
         self.ids = [source.ids[i] for i in order]
 
@@ -74,7 +79,10 @@ class Decoder:
                 f"sample {self.source.ids[index]}: "
                 f"label {label} is not below {self.source.num_classes} classes"
             )
-        return self.transform(image), label
+        if self.relabel is not None:
+            label = self.relabel[label]
+        seen = {name: transform(image) for name, transform in self.others.items()}
+        return self.transform(image), label, seen
 
     def _batch(self, rows: range, samples: list[Sample]) -> Batch:
         # The last row again as padding: a real image, so that nothing odd happens in it.
@@ -83,7 +91,11 @@ class Decoder:
         ids = self.ids[rows.start : rows.stop]
         return Batch(
             ids=ids + ids[-1:] * padding,
-            images=torch.stack([image for image, _ in samples]).to(self.device),
-            labels=torch.tensor([label for _, label in samples], device=self.device),
+            images=torch.stack([image for image, _, _ in samples]).to(self.device),
+            labels=torch.tensor([label for _, label, _ in samples], device=self.device),
             valid=len(rows),
+            others={
+                name: torch.stack([seen[name] for _, _, seen in samples]).to(self.device)
+                for name in self.others
+            },
         )

@@ -2,11 +2,12 @@
 
 A measurement says what it needs of the shared pass over the data and turns that into named values.
 It never reads data or runs the shared forwards itself: any number of measurements cost one decode
-per sample and one forward per view. Pick the narrowest of the four kinds:
+per sample and one forward per view. Pick the narrowest of the five kinds:
 
 - `RecordMeasurement`: a pure function of per-sample columns of the logits (accuracy, calibration);
 - `StreamMeasurement`: sums over batches, for what needs features (moments, Gram matrices);
 - `BatchMeasurement`: its own work on each decoded batch, gradients allowed (attacks);
+- `TableMeasurement`: fits or compares on kept outputs, of several datasets (probes, OOD);
 - `FreeMeasurement`: everything else, in one go and without resume: `measure() -> {name: number}`.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -23,12 +24,17 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 __all__ = [
+    "COSTS",
+    "GRADIENT",
     "IDENTITY",
+    "OWN",
+    "REFERENCE",
     "Batch",
     "BatchMeasurement",
     "Columns",
     "Context",
     "FreeMeasurement",
+    "Head",
     "Measurement",
     "ModelInfo",
     "Need",
@@ -39,6 +45,8 @@ __all__ = [
     "RecordMeasurement",
     "State",
     "StreamMeasurement",
+    "Table",
+    "TableMeasurement",
     "UnmeasurableError",
     "Value",
     "View",
@@ -48,6 +56,20 @@ State = dict[str, Tensor]
 """Named sums, float64 or int64; two states merge by addition."""
 Columns = dict[str, npt.NDArray[np.generic]]
 """Named per-sample arrays, first axis the sample."""
+
+COSTS: Mapping[str, str] = {
+    "F": "falls out of the shared forward of the plain images",
+    "T": "needs forwards of transformed images, shared by all that transform alike",
+    "G": "runs forwards or gradients of its own on every image",
+    "D": "needs a dataset or a model beside the usual one",
+    "L": "fits or searches on frozen outputs, or reads the data by itself",
+}
+"""Cost classes, from nothing to most."""
+GRADIENT = 2.5
+"""What a forward with the gradient of the image costs, in forwards: no parameter asks for one.
+
+Timed on the digits zoo: 2.0 to 2.5, by architecture.
+"""
 
 
 class UnmeasurableError(ValueError):
@@ -59,12 +81,14 @@ class View:
     """A change of the image: [n, C, H, W] in [0, 1] after resize and crop, before normalisation.
 
     `op` names a registered function (views.py), `params` its arguments in sorted order. Its
-    randomness is seeded by sample id; `version` is part of what decides a number.
+    randomness is seeded by sample id; `version` is part of what decides a number. `model` says who
+    sees it: the model under measurement, or `reference`, the one that the cell compares with.
     """
 
     op: str
     params: tuple[tuple[str, float], ...] = ()
     version: int = 1
+    model: str = ""
 
     @classmethod
     def of(cls, op: str, **params: float) -> View:
@@ -73,33 +97,66 @@ class View:
 
 
 IDENTITY = View("identity")
+REFERENCE = View("identity", model="reference")
+"""The image as the cell's reference model sees it, by that model's own preprocessing."""
+OWN = ""
+"""The role of the dataset that a cell is measured on, beside those of its references."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one measurement needs of the shared pass over its dataset."""
+    """What one measurement needs of the shared pass over a dataset.
+
+    labels: whether the dataset's labels must be classes of the model. rows: of how many samples a
+    table is kept, chosen by a hash of the id; None for all.
+    """
 
     views: tuple[View, ...] = (IDENTITY,)
-    outputs: frozenset[Literal["logits", "features"]] = frozenset({"logits"})
+    outputs: frozenset[Literal["logits", "features", "layers"]] = frozenset({"logits"})
+    labels: bool = True
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The linear classifier: logits = features W' + b.
+
+    weight: float32 [classes, d]; bias: float32 [classes].
+    """
+
+    weight: Tensor
+    bias: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is known of a model before it runs."""
+    """What is known of a model before it runs.
+
+    layers: width of each stage whose pooled output `Output.layers` holds, in order. head: None
+    where the logits are not a linear map of the features. reference: the cell's reference model.
+    """
 
     name: str
     num_classes: int
     feature_dim: int
     input_size: tuple[int, int, int]
     parameters: int
+    layers: Mapping[str, int] = field(default_factory=dict)
+    head: Head | None = field(default=None, compare=False)
+    reference: ModelInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one forward gives: logits float32 [n, classes]; pooled features float32 [n, d]."""
+    """What one forward gives: logits float32 [n, classes]; pooled features float32 [n, d].
+
+    layers: pooled outputs of the model's stages, float32 [n, width] each, where they were asked
+    for.
+    """
 
     logits: Tensor
     features: Tensor
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Network(Protocol):
@@ -111,15 +168,23 @@ class Network(Protocol):
         """images: float32 [n, C, H, W] in [0, 1]; normalised inside, so gradients are of pixels."""
         ...
 
+    def forward_layers(self, images: Tensor) -> Output:
+        """The same forward, with the outputs of the stages."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Decoded samples in the constant batch shape; rows from `valid` on are padding."""
+    """Decoded samples in the constant batch shape; rows from `valid` on are padding.
+
+    others: the same samples as each reference model sees them.
+    """
 
     ids: Sequence[str]
     images: Tensor
     labels: Tensor
     valid: int
+    others: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +194,11 @@ class Record:
     ids: str [n]. label, pred: int64. rank: int64, how many classes stand before the label (0 is
     top-1; ties go to the lower class index, as argmax does). logp_label: float64, log softmax at
     the label. maxprob: float64 in (0, 1]. brier: float64 in [0, 2], sum over classes of
-    (p - onehot)^2. energy: float64, -logsumexp(logits).
+    (p - onehot)^2. energy: float64, -logsumexp(logits). maxlogit: float64. any_rank: int64, the
+    lowest rank among all labels that are right for the sample, -1 where there is none; rank where
+    the dataset has one label each. Where the labels are not classes of the model, rank and any_rank
+    are -1 and logp_label and brier are NaN. meta: further columns of the dataset, str, int64 or
+    float64.
     """
 
     ids: npt.NDArray[np.str_]
@@ -140,6 +209,9 @@ class Record:
     maxprob: npt.NDArray[np.float64]
     brier: npt.NDArray[np.float64]
     energy: npt.NDArray[np.float64]
+    maxlogit: npt.NDArray[np.float64]
+    any_rank: npt.NDArray[np.int64]
+    meta: Mapping[str, npt.NDArray[np.generic]] = field(default_factory=dict)
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
@@ -182,7 +254,7 @@ class Parameters(BaseModel):
 
 
 class Measurement(ABC):
-    """Base of the four kinds; subclass one of those.
+    """Base of the five kinds; subclass one of those.
 
     Registered by an entry point of the group `interplay.measurements`, whose name is the
     `entryPoint` of a Measurement resource. Values are returned under `<metric>[_<param>]`, lower
@@ -193,6 +265,8 @@ class Measurement(ABC):
     category: ClassVar[Literal["property", "benefit"]]
     numerics: ClassVar[int] = 1
     """Raised by hand whenever the same input gives other numbers."""
+    cost: ClassVar[str]
+    """Its cost class, a key of COSTS, or two such as `D+L`."""
 
     def __init__(self, params: Parameters, seed: int = 0) -> None:
         self.params = params
@@ -203,9 +277,19 @@ class Measurement(ABC):
         del model
         return Need()
 
+    def forwards(self, model: ModelInfo) -> float | None:
+        """Its own work beside the shared pass, in forwards per image; None where nobody knows.
+
+        A forward with a gradient counts as GRADIENT. `interplay plan` adds it up.
+        """
+        del model
+        return 0.0
+
 
 class RecordMeasurement(Measurement):
     """A pure function of per-sample columns."""
+
+    cost = "F"
 
     @abstractmethod
     def compute(self, records: Mapping[View, Record]) -> Mapping[str, Value | float]:
@@ -214,6 +298,8 @@ class RecordMeasurement(Measurement):
 
 class StreamMeasurement(Measurement):
     """Sums over the samples, kept per block; blocks feed the jackknife."""
+
+    cost = "F"
 
     @abstractmethod
     def init(self, model: ModelInfo) -> State:
@@ -242,6 +328,13 @@ class StreamMeasurement(Measurement):
 class BatchMeasurement(Measurement):
     """Own work on every decoded batch of the shared pass; gradients allowed."""
 
+    cost = "G"
+
+    def forwards(self, model: ModelInfo) -> float | None:
+        """Not known unless a subclass says so."""
+        del model
+        return None
+
     @abstractmethod
     def run_batch(self, network: Network, batch: Batch) -> Columns:
         """Columns for all rows of the batch, padding included (it is cut off afterwards)."""
@@ -251,8 +344,48 @@ class BatchMeasurement(Measurement):
         """Values from the columns of all samples, sorted by id (column `id`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Kept outputs of one dataset, n rows each, sorted by id.
+
+    records: by view, always. logits: float32 [n, classes]; features: float32 [n, d]; both by view,
+    where the need names them.
+    """
+
+    records: Mapping[View, Record]
+    logits: Mapping[View, Tensor]
+    features: Mapping[View, Tensor]
+
+
+class TableMeasurement(Measurement):
+    """Fits something on kept outputs, or compares datasets.
+
+    The cell's `references` name a dataset for each further role; all are read once, in the shared
+    passes of this model.
+    """
+
+    cost = "L"
+    roles: ClassVar[Mapping[str, str]] = {}
+    """Role to what the dataset in it is for; a cell must name a dataset for each."""
+
+    def needs(self, model: ModelInfo) -> Mapping[str, Need]:
+        """What it needs of each dataset by role, `OWN` included."""
+        return dict.fromkeys([OWN, *self.roles], self.need(model))
+
+    @abstractmethod
+    def compute(self, tables: Mapping[str, Table], model: ModelInfo) -> Mapping[str, Value | float]:
+        """Values from the tables by role."""
+
+
 class FreeMeasurement(Measurement):
     """The simple class for users: does what it likes, in one unit."""
+
+    cost = "L"
+
+    def forwards(self, model: ModelInfo) -> float | None:
+        """Not known unless a subclass says so."""
+        del model
+        return None
 
     @abstractmethod
     def measure(self, context: Context) -> Mapping[str, Value | float]:

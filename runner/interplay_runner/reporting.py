@@ -75,7 +75,7 @@ def _number(x: float | None) -> float | None:
 
 def without_collisions(plan: Plan, cells: Sequence[api.CellResult]) -> list[api.CellResult]:
     """The same cells, where no two values share a key: the later cell fails and says why."""
-    splits = {d.name: d.spec.split for d in plan.datasets}
+    splits = plan.splits
     owner: dict[str, str] = {}
     out = []
     for cell, result in zip(plan.cells, cells, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -18,10 +19,11 @@ from . import outputs
 from .columns import sort_by_id
 from .conclude import conclude
 from .data import Source, open_source
-from .errors import DataError
+from .errors import DataError, ModelError, UnsafeCheckpointError, one_line
 from .execute import Clock, PassRun
 from .layout import sample_order
 from .logs import Log, SilentLog
+from .measurement import ModelInfo
 from .models import LoadedModel, load_model
 from .passes import Pass, plan_passes
 from .registry import build
@@ -76,6 +78,7 @@ class _Run:
         with self.clock("load"):
             self.sources = {d.name: _open(d.name, open_source(d, root)) for d in plan.datasets}
             self.model = load_model(plan.model, plan.run.device, plan.run.precision)
+            self.references, known = self._load_references()
         log.event(
             "model",
             model=plan.model.name,
@@ -83,16 +86,34 @@ class _Run:
             weights=self.model.weights_sha256,
             seconds=round(self.clock.seconds["load"], 3),
         )
-        self.passes = plan_passes(plan, self.model.network.info, build)
+        self.passes = plan_passes(plan, self.model.network.info, build, known)
         self.saver = _Saver(self._checkpoint(), log)
+
+    def _load_references(self) -> tuple[dict[str, LoadedModel], dict[str, ModelInfo | str]]:
+        """The models to compare with, and what is known of each, or why it cannot be had.
+
+        The latter fails only the cells that name it.
+        """
+        found: dict[str, LoadedModel] = {}
+        known: dict[str, ModelInfo | str] = {}
+        for item in self.plan.models:
+            try:
+                model = load_model(item, self.plan.run.device, self.plan.run.precision)
+            except (ModelError, UnsafeCheckpointError) as error:
+                known[item.name] = one_line(error)
+                self.log.event("reference", model=item.name, reason=known[item.name])
+            else:
+                found[item.name], known[item.name] = model, model.network.info
+        return found, known
 
     def report(self, identity: Identity) -> Report:
         progress = self._resume()
         for index, reason in self.passes.failures.items():
             self._finished(progress, index, failed(reason))
+        runs = {p.dataset.name: self._pass_run(p, progress) for p in self.passes.passes}
         try:
-            for pass_ in self.passes.passes:
-                self._pass(pass_, progress)
+            for run in runs.values():
+                self._pass(run, runs, progress)
         except Stopped:
             self.saver.save(progress)
             raise
@@ -110,36 +131,46 @@ class _Run:
         self.saver.remove()
         return report
 
-    def _pass(self, pass_: Pass, progress: Progress) -> None:
-        current = progress.dataset == pass_.dataset.name
-        if not current and all(m.index in progress.results for m in pass_.members):
+    def _pass(self, run: PassRun, runs: Mapping[str, PassRun], progress: Progress) -> None:
+        pass_, name = run.pass_, run.pass_.dataset.name
+        current = progress.dataset == name
+        over = name in progress.done or all(m.index in progress.results for m in pass_.members)
+        if over and not current:
             return
         if not current:
-            progress.begin(pass_.dataset.name)
-        run = self._pass_run(pass_, progress)
+            progress.begin(name)
         self.log.event(
             "pass",
-            dataset=pass_.dataset.name,
+            dataset=name,
             samples=run.layout.n,
             views=len(pass_.views),
             measurements=len(pass_.members),
         )
         try:
             for done, total in run.shards():
-                self.log.event("shard", dataset=pass_.dataset.name, done=done, total=total)
+                self.log.event("shard", dataset=name, done=done, total=total)
                 self.saver.save_if_due(progress)
-            for member, result in conclude(run):
+            for member, result in conclude(run, runs):
                 self._finished(progress, member.index, result)
                 self.saver.save_if_due(progress)
         except DataError as error:
-            raise DataError(f"dataset {pass_.dataset.name}: {error}") from error
+            raise DataError(f"dataset {name}: {error}") from error
         if self.output is not None and pass_.decodes:
-            columns = sort_by_id(run.ids, progress.columns)
+            columns = sort_by_id(run.ids, progress.rows.columns)
             outputs.write_records(self.output, pass_.dataset, columns)
+        progress.end(keep=not pass_.waiting <= progress.results.keys())
 
     def _pass_run(self, pass_: Pass, progress: Progress) -> PassRun:
-        source = self.sources[pass_.dataset.name]
-        return PassRun(pass_, self.model, source, self.plan.run, progress, self.stop, self.clock)
+        return PassRun(
+            pass_,
+            self.model,
+            self.references,
+            self.sources[pass_.dataset.name],
+            self.plan.run,
+            progress,
+            self.stop,
+            self.clock,
+        )
 
     def _finished(self, progress: Progress, index: int, result: CellResult) -> None:
         progress.results[index] = result
@@ -166,6 +197,7 @@ class _Run:
         key = [
             self.plan.digest(),
             self.model.weights_sha256,
+            {name: m.weights_sha256 for name, m in self.references.items()},
             _device(self.model),
             _versions(),
             digest(orders),
@@ -179,9 +211,11 @@ class _Run:
         try:
             if not set(progress.results) <= set(range(len(self.plan.cells))):
                 raise CheckpointError("it has results of cells that are not in the plan")
+            names = {p.dataset.name for p in self.passes.passes}
+            if not progress.done.keys() <= names:
+                raise CheckpointError("it has rows of datasets that are not in the plan")
             for pass_ in self.passes.passes:
-                if pass_.dataset.name == progress.dataset:
-                    check_resumed(self._pass_run(pass_, progress))
+                check_resumed(self._pass_run(pass_, progress))
         except CheckpointError as error:
             self.log.event("checkpoint", action="refused", reason=str(error))
             return Progress()

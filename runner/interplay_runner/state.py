@@ -26,14 +26,14 @@ from interplay_api.report import CellResult, Short
 
 from .measurement import Columns, State
 
-__all__ = ["Checkpoint", "CheckpointError", "Progress", "Sums", "write_atomically"]
+__all__ = ["Checkpoint", "CheckpointError", "Kept", "Progress", "Sums", "write_atomically"]
 
 Arrays = dict[str, npt.NDArray[np.generic]]
 Sums = dict[tuple[int, int], State]
 """The sums of a stream measurement by (cell, block)."""
 MAX_BYTES = 16 << 30
 MAX_HEADER_BYTES = 4 << 20
-HEADER, COLUMN, SUM = "header", "column:", "sum:"
+HEADER, COLUMN, TABLE, SUM = "header", "column:", "table:", "sum:"
 
 
 class CheckpointError(ValueError):
@@ -41,39 +41,59 @@ class CheckpointError(ValueError):
 
 
 @dataclass
+class Kept:
+    """What a pass keeps row by row, in its order: columns [n], tables [rows, width], rows <= n."""
+
+    columns: Columns = field(default_factory=dict)
+    tables: Columns = field(default_factory=dict)
+
+
+@dataclass
 class Progress:
-    """What is finished: whole cells, and shards of the pass that was under way."""
+    """What is finished: whole cells, passes that others wait for, shards of the one under way."""
 
     results: dict[int, CellResult] = field(default_factory=dict)
     forwards: int = 0
     dataset: str | None = None
     shards: int = 0
     failures: dict[int, str] = field(default_factory=dict)
-    columns: Columns = field(default_factory=dict)
+    rows: Kept = field(default_factory=Kept)
     sums: Sums = field(default_factory=dict)
+    done: dict[str, Kept] = field(default_factory=dict)
+    """By dataset, of passes that are over but whose rows some cell still waits to read."""
 
     def begin(self, dataset: str) -> None:
         """A new pass; what the last one left is dropped, its results stay."""
         self.dataset, self.shards = dataset, 0
-        self.failures, self.columns, self.sums = {}, {}, {}
+        self.failures, self.rows, self.sums = {}, Kept(), {}
 
-    def add(
-        self, columns: Columns, sums: Sums, failures: Mapping[int, str], forwards: int = 0
-    ) -> None:
-        """Merge one finished shard: columns are appended, sums added, in the order of shards.
+    def end(self, keep: bool) -> None:
+        """The pass is over."""
+        if keep and self.dataset is not None:
+            self.done[self.dataset] = self.rows
+        self.dataset, self.shards = None, 0
+        self.failures, self.rows, self.sums = {}, Kept(), {}
+
+    def add(self, rows: Kept, sums: Sums, failures: Mapping[int, str], forwards: int = 0) -> None:
+        """Merge one finished shard: rows are appended, sums added, in the order of shards.
 
         What has failed meanwhile has no columns in the shard, and loses those it had.
         """
         if self.shards:
-            kept = {k: c for k, c in self.columns.items() if k in columns}
-            columns = {k: np.concatenate([c, columns[k]]) for k, c in kept.items()}
-        self.columns, self.failures = columns, dict(failures)
+            rows = Kept(
+                _appended(self.rows.columns, rows.columns), _appended(self.rows.tables, rows.tables)
+            )
+        self.rows, self.failures = rows, dict(failures)
         for key, state in sums.items():
             old = self.sums.get(key)
             self.sums[key] = state if old is None else {k: old[k] + v for k, v in state.items()}
         self.sums = {key: state for key, state in self.sums.items() if key[0] not in failures}
         self.shards += 1
         self.forwards += forwards
+
+
+def _appended(old: Columns, new: Columns) -> Columns:
+    return {k: np.concatenate([c, new[k]]) for k, c in old.items() if k in new}
 
 
 CellIndex = Annotated[int, Field(strict=False, ge=0, lt=256)]
@@ -87,6 +107,7 @@ class _Header(ApiModel):
     dataset: Annotated[str, Field(max_length=63)] | None = None
     shards: Annotated[int, Field(ge=0)]
     failures: Annotated[dict[CellIndex, Short], Field(max_length=256)]
+    done: Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=64)]
 
 
 class Checkpoint:
@@ -104,9 +125,12 @@ class Checkpoint:
             dataset=progress.dataset,
             shards=progress.shards,
             failures=progress.failures,
+            done=sorted(progress.done),
         )
         arrays: Arrays = {HEADER: np.frombuffer(json.dumps(header.wire()).encode(), np.uint8)}
-        arrays |= {COLUMN + name: column for name, column in progress.columns.items()}
+        for place, kept in {"": progress.rows, **progress.done}.items():
+            arrays |= {f"{COLUMN}{place}:{name}": c for name, c in kept.columns.items()}
+            arrays |= {f"{TABLE}{place}:{name}": c for name, c in kept.tables.items()}
         for (cell, block), state in progress.sums.items():
             arrays |= {f"{SUM}{cell}:{block}:{name}": x.numpy() for name, x in state.items()}
         payload = save({name: np.asarray(x, order="C") for name, x in arrays.items()})
@@ -160,11 +184,15 @@ class Checkpoint:
             dataset=header.dataset,
             shards=header.shards,
             failures=dict(header.failures),
+            done={name: Kept() for name in header.done},
         )
         for name, read_only in arrays.items():
             array = read_only.copy()
-            if name.startswith(COLUMN):
-                progress.columns[name.removeprefix(COLUMN)] = array
+            kind, _, rest = name.partition(":")
+            if f"{kind}:" in (COLUMN, TABLE):
+                place, _, column = rest.partition(":")
+                kept = progress.done[place] if place else progress.rows
+                (kept.columns if f"{kind}:" == COLUMN else kept.tables)[column] = array
             else:
                 cell, block, key = name.removeprefix(SUM).split(":", 2)
                 progress.sums.setdefault((int(cell), int(block)), {})[key] = torch.from_numpy(array)

@@ -22,9 +22,12 @@ SIZE = 600
 def key(plan: Object, image: str = IMAGE) -> str:
     read = Plan.read(plan)
     cell = read.cells[0]
-    (dataset,) = (d for d in read.datasets if d.name == cell.dataset)
-    assert dataset.spec.size == SIZE
-    return cell_key(read.model, dataset, cell, read.run, image)
+    datasets = {d.name: d for d in read.datasets}
+    assert datasets[cell.dataset].spec.size == SIZE
+    models = {m.name: m for m in read.models}
+    return cell_key(
+        read.model, datasets, cell, read.run, image, models.get(cell.reference_model or "")
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,9 @@ def test_what_leaves_the_numbers_leaves_the_key(change: Object) -> None:
         {"datasets.0.spec.revision": "v3"},
         {"datasets.0.spec.split": "val"},
         {"datasets.0.spec.labelMap.daisy": 5},
+        {"datasets.0.spec.logits": "All"},
+        {"datasets.2.spec.factorFile.file": "other.h5"},
+        {"models.0.spec.timm": "resnet34"},
         {"cells.0.entryPoint": "other"},
         {"cells.0.numerics": 3},
         {"cells.0.parameters.targeted": True},
@@ -102,4 +108,4 @@ FOLDER: Object = {"imageFolder": {"path": "/data"}}
 def test_only_what_is_pinned_is_reused(
     model: Object, dataset: Object, image: str, pinned: Any
 ) -> None:
-    assert is_pinned(ModelSpec.read(model), DatasetSpec.read(dataset), image) is pinned
+    assert is_pinned([ModelSpec.read(model)], [DatasetSpec.read(dataset)], image) is pinned

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from interplay_runner.errors import DataError
 
@@ -27,6 +30,16 @@ class Source(Protocol):
     @property
     def num_classes(self) -> int:
         """Labels lie in [0, num_classes)."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, npt.NDArray[np.generic]]:
+        """What else is known of each sample: str, int64 or float64 [n] by name, in that order."""
+        ...
+
+    @property
+    def label_sets(self) -> Sequence[Sequence[int]] | None:
+        """All classes that are right for each sample; None where that is the label alone."""
         ...
 
     def load(self, index: int) -> tuple[Image, int]:

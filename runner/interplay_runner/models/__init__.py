@@ -14,7 +14,7 @@ from interplay_runner.measurement import ModelInfo, Network
 
 from .architecture import build
 from .network import VisionNetwork
-from .preprocess import resolve_config, transform_of
+from .preprocess import exact_transform_of, resolve_config, transform_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +31,7 @@ class LoadedModel:
     """A model on its device, and what turns an image into its input.
 
     transform: image -> float32 [C, H, W] in [0, 1], resized and cropped but not normalised.
+    exact: the same for images that must have the model's size already.
     weights_sha256: of the checkpoint file; without one, of the names and bytes of the tensors.
     data_config: the resolved evaluation preprocessing, for the report.
     """
@@ -39,6 +40,7 @@ class LoadedModel:
     transform: Callable[[Image], Tensor]
     weights_sha256: str
     device: torch.device
+    exact: Callable[[Image], Tensor]
     data_config: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -58,15 +60,26 @@ def load_model(model: PlanModel, device: str, precision: str) -> LoadedModel:
         )
     except (ModelError, ConnectionError) as error:
         raise type(error)(f"model {model.name}: {error}") from error
-    return LoadedModel(network, transform_of(config), built.weights_sha256, where, config)
+    return LoadedModel(
+        network=network,
+        transform=transform_of(config),
+        weights_sha256=built.weights_sha256,
+        device=where,
+        exact=exact_transform_of(config),
+        data_config=config,
+    )
 
 
 def check_classes(model: ModelInfo, dataset: PlanDataset, num_classes: int) -> None:
     """Refuse a model whose logits do not fit the labels; raises ModelError.
 
-    Fewer classes than logits make sense only where a labelMap says which.
+    Fewer classes than logits make sense only where labelMap or labelSets say which.
     """
-    subset = dataset.spec.label_map is not None and num_classes < model.num_classes
+    mapped = dataset.spec.label_map is not None or dataset.spec.label_sets is not None
+    if dataset.spec.logits == "Mapped":
+        # The labels stand for the competing classes then, and only those are left.
+        num_classes = len(dataset.spec.competing or ())
+    subset = mapped and num_classes < model.num_classes
     if num_classes != model.num_classes and not subset:
         raise ModelError(
             f"model {model.name}: spec.numClasses: {model.num_classes} logits, but dataset "

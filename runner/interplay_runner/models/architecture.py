@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["GROUP", "Built", "build", "create", "load_weights"]
 
 GROUP = "interplay.models"
-"""Entry points of users' own architectures: name -> factory(num_classes=, **args) -> nn.Module."""
+"""Entry points of users' own architectures: name -> factory(num_classes=, **args) -> nn.Module.
+
+One that has `own_weights = True` makes a module that is complete without a checkpoint.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,10 @@ def _create_registered(
 
     if timm.is_model(entry.name):
         raise ModelError(f"spec.timm: {entry.name} is timm's and also registered in {GROUP}")
-    if pretrained:
+    factory = _guarded("spec.timm", entry.load)
+    if pretrained and not getattr(factory, "own_weights", False):
         raise ModelError(f"spec.checkpoint: {entry.name} has no weights of its own")
-    module: object = _guarded("spec.timm", lambda: entry.load()(**arguments))
+    module: object = _guarded("spec.timm", lambda: factory(**arguments))
     if not isinstance(module, nn.Module):
         raise ModelError(f"spec.timm: {entry.name} made no torch module")
     return module

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from interplay_runner.errors import ModelError, one_line
+from interplay_runner.errors import DataError, ModelError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from interplay_api.library import ModelSpec
 
-__all__ = ["Transform", "resolve_config", "transform_of"]
+__all__ = ["Transform", "exact_transform_of", "resolve_config", "transform_of"]
 
 MODES = {1: "L", 3: "RGB"}
 
@@ -59,3 +59,21 @@ def transform_of(config: Mapping[str, Any]) -> Transform:
     *steps, last = whole.transforms
     assert isinstance(last, Normalize)
     return Transform(MODES[config["input_size"][0]], Compose(steps))
+
+
+def exact_transform_of(config: Mapping[str, Any]) -> Transform:
+    """The same without resize and crop; an image of another size is a DataError.
+
+    A second resize of images that are stored at the model's size changes what was measured.
+    """
+    from torchvision.transforms.functional import to_tensor
+
+    _, height, width = config["input_size"]
+
+    def steps(image: Image) -> Tensor:
+        if image.size != (width, height):
+            raise DataError(f"{image.width} x {image.height} pixels, not {width} x {height}")
+        tensor: Tensor = to_tensor(image)
+        return tensor
+
+    return Transform(MODES[config["input_size"][0]], steps)

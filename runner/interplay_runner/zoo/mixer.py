@@ -51,6 +51,15 @@ class Mixer(nn.Module):
         self.blocks = nn.Sequential(*(Block(patches, width, ratio) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, num_classes)
+        # As timm's own models list their stages, for what compares layers.
+        self.feature_info = [
+            {"module": f"blocks.{i}", "num_chs": width, "reduction": patch_size}
+            for i in range(depth)
+        ]
+
+    def get_classifier(self) -> nn.Linear:
+        """The last layer."""
+        return self.head
 
     def forward_features(self, images: Tensor) -> Tensor:
         """images: float32 [n, C, H, W], normalised. Returns [n, patches, width]."""

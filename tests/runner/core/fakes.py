@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -50,6 +52,8 @@ class FakeSource:
         self.ids = [f"s{i}" for i in range(n)]
         self.labels = [i % CLASSES for i in range(n)]
         self.decoded: Counter[int] = Counter()
+        self.columns: dict[str, npt.NDArray[np.generic]] = {}
+        self.label_sets: list[list[int]] | None = None
         pixels = np.random.default_rng(0).integers(0, 256, (n, 4, 4), dtype=np.uint8)
         self.images = [Image.fromarray(p) for p in pixels]
 
@@ -65,7 +69,7 @@ class FakeNetwork:
         generator = torch.Generator().manual_seed(0)
         self.weight = torch.randn(16, WIDTH, generator=generator)
         self.head = torch.randn(WIDTH, CLASSES, generator=generator)
-        self.info = ModelInfo("fake", CLASSES, WIDTH, (1, 4, 4), 168)
+        self.info = ModelInfo("fake", CLASSES, WIDTH, (1, 4, 4), 168, {"first": 16})
         self.calls: list[tuple[int, ...]] = []
         self.nan_above: float | None = None
 
@@ -76,6 +80,9 @@ class FakeNetwork:
         if self.nan_above is not None:
             logits[images.mean(dim=(1, 2, 3)) > self.nan_above] = torch.nan
         return Output(logits, features)
+
+    def forward_layers(self, images: Tensor) -> Output:
+        return replace(self.forward(images), layers={"first": images.flatten(1)})
 
 
 class Top1(RecordMeasurement):
@@ -103,7 +110,7 @@ class Moments(StreamMeasurement):
 
     def need(self, model: ModelInfo) -> Need:
         del model
-        return Need((IDENTITY, NOISE), frozenset({"features"}))
+        return Need((IDENTITY, NOISE), frozenset({"features"}), labels=False)
 
     def init(self, model: ModelInfo) -> State:
         return {
@@ -210,7 +217,7 @@ class World:
         def transform(image: Image.Image) -> Tensor:
             return torch.from_numpy(np.asarray(image).copy()).float().unsqueeze(0) / 255
 
-        return LoadedModel(self.network, transform, "0" * 64, torch.device("cpu"))
+        return LoadedModel(self.network, transform, "0" * 64, torch.device("cpu"), transform)
 
     def install(self, patch: object) -> World:
         for place, name, value in (

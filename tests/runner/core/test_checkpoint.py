@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from interplay_runner import outputs
 from interplay_runner.run import run_plan
-from interplay_runner.state import Checkpoint, CheckpointError, Progress, write_atomically
+from interplay_runner.state import Checkpoint, CheckpointError, Kept, Progress, write_atomically
 from interplay_runner.stop import Stopped
 from tests.runner.core.fakes import World, plan
 from tests.runner.core.test_engine import StopAfter
@@ -72,11 +72,13 @@ def test_an_untouched_one_is_gone_on_with(stopped: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"column:label": None},
-        {"column:label": np.zeros(3, np.int64)},
-        {"column:rank": np.zeros(256)},
-        {"column:finite": np.zeros((256, 2), np.bool_)},
-        {"column:surprise": np.zeros(256)},
+        {"column::label": None},
+        {"column::label": np.zeros(3, np.int64)},
+        {"column::rank": np.zeros(256)},
+        {"column::finite": np.zeros((256, 2), np.bool_)},
+        {"column::surprise": np.zeros(256)},
+        {"column:fake:label": np.zeros(256, np.int64)},
+        {"table::features": np.zeros((256, 8), np.float32)},
         {"sum:1:0:cross": np.zeros((9, 9))},
         {"sum:1:0:n": np.zeros(())},
         {"sum:1:0:more": np.zeros(())},
@@ -99,6 +101,7 @@ def test_a_forged_one_is_refused(stopped: Path, change: dict[str, np.ndarray | N
         ("shards", 4),
         ("shards", -1),
         ("failures", {"7": "made up"}),
+        ("done", ["fake"]),
         ("results", {"9": {"state": "Failed", "reason": "made up"}}),
         ("identity", "0" * 64),
     ],
@@ -146,16 +149,21 @@ def test_a_round_trip_keeps_every_bit(tmp_path: Path) -> None:
 
     progress = Progress(dataset="d", forwards=3)
     columns = {"a": np.array([0.1, np.nan]), "m/b": np.array([True, False])}
+    tables = {"features@noise": np.ones((1, 4), np.float32)}
+    progress.done["other"] = Kept({"label": np.array([3])}, tables)
     progress.add(
-        columns, {(0, 2): {"n": torch.tensor(3), "x": torch.rand(2, 2).double()}}, {1: "no"}
+        Kept(columns, tables), {(0, 2): {"n": torch.tensor(3), "x": torch.rand(2, 2).double()}}, {1: "no"}
     )
     checkpoint = Checkpoint(tmp_path / "c", "id")
     checkpoint.save(progress)
     found = checkpoint.load()
     assert found is not None
     assert (found.shards, found.failures, found.forwards) == (1, {1: "no"}, 3)
-    np.testing.assert_array_equal(found.columns["a"], columns["a"])
-    assert found.columns["m/b"].dtype == np.bool_
+    np.testing.assert_array_equal(found.rows.columns["a"], columns["a"])
+    assert found.rows.columns["m/b"].dtype == np.bool_
+    for kept in (found.rows, found.done["other"]):
+        np.testing.assert_array_equal(kept.tables["features@noise"], np.ones((1, 4)))
+    np.testing.assert_array_equal(found.done["other"].columns["label"], [3])
     for name, tensor in progress.sums[0, 2].items():
         assert torch.equal(found.sums[0, 2][name], tensor)
         assert found.sums[0, 2][name].shape == tensor.shape

@@ -22,6 +22,8 @@ def test_columns_of_a_row_worked_out_by_hand() -> None:
             "maxprob": 0.5,
             "brier": 0.25 + 0.49 + 0.04,
             "energy": 0.0,
+            "maxlogit": np.log(0.5),
+            "any_rank": 1,
         },
         abs=1e-7,
     )
@@ -31,6 +33,20 @@ def test_ties_go_to_the_lower_class_as_argmax_does() -> None:
     columns = record_columns(torch.zeros(3, 3), torch.tensor([0, 1, 2]))
     assert columns["rank"].tolist() == [0, 1, 2]
     assert columns["pred"].tolist() == [0, 0, 0]
+
+
+def test_any_right_class_counts_and_no_right_class_is_minus_one() -> None:
+    logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]]).repeat(4, 1)
+    columns = record_columns(logits, torch.tensor([3, 3, 1, 0]), [[3, 1], [], [1], [2, 3]])
+    assert columns["any_rank"].tolist() == [1, -1, 1, 2]
+    assert columns["rank"].tolist() == [3, 3, 1, 0]
+
+
+def test_labels_of_other_classes_are_not_read() -> None:
+    columns = record_columns(torch.tensor([[1.0, 2.0]]), None)
+    assert (columns["pred"].item(), columns["rank"].item()) == (1, -1)
+    assert np.isnan([columns["logp_label"].item(), columns["brier"].item()]).all()
+    assert columns["maxlogit"].item() == 2
 
 
 def test_extreme_logits_stay_finite() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from interplay_runner.measurement import (
     Record,
     State,
     StreamMeasurement,
+    Table,
     Value,
     View,
 )
@@ -53,7 +54,23 @@ def record(logits: npt.ArrayLike, labels: npt.ArrayLike) -> Record:
         maxprob=np.exp(logp).max(axis=1),
         brier=((np.exp(logp) - onehot) ** 2).sum(axis=1),
         energy=-logsumexp(x, axis=1),
+        maxlogit=x.max(axis=1),
+        any_rank=np.argmax(order == y[:, None], axis=1),
     )
+
+
+def table(
+    logits: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    features: npt.ArrayLike | None = None,
+    meta: Mapping[str, npt.ArrayLike] | None = None,
+) -> Table:
+    """The table of the plain images: float [n, classes], int [n], float [n, d], columns [n]."""
+    x = torch.from_numpy(np.asarray(logits, dtype=np.float32))
+    z = x if features is None else torch.from_numpy(np.asarray(features, dtype=np.float32))
+    columns = {name: np.asarray(c) for name, c in (meta or {}).items()}
+    plain = replace(record(logits, labels), meta=columns)
+    return Table({IDENTITY: plain}, {IDENTITY: x}, {IDENTITY: z})
 
 
 def confident(maxprob: npt.ArrayLike, correct: npt.ArrayLike) -> Record:
@@ -69,6 +86,8 @@ def confident(maxprob: npt.ArrayLike, correct: npt.ArrayLike) -> Record:
         maxprob=p,
         brier=zero,
         energy=zero,
+        maxlogit=zero,
+        any_rank=(~right).astype(np.int64),
     )
 
 
@@ -78,17 +97,22 @@ def stream(
     *,
     rows: int = 7,
     labels: Tensor | None = None,
+    logits: Mapping[View, Tensor] | None = None,
 ) -> dict[str, Value]:
-    """What a measurement makes of float [n, d] per view, cut by block and into pieces of `rows`."""
+    """What a measurement makes of float [n, d] per view, cut by block and into pieces of `rows`.
+
+    The features are the logits too, where none are given.
+    """
+    logits = logits or features
     n, d = features[next(iter(features))].shape
-    model = info(features=d)
+    model = info(features=d, classes=logits[next(iter(logits))].shape[1])
     views = measurement.need(model).views
     blocks = []
     for block in Layout(n, 8).blocks():
         state = measurement.init(model)
         for start in range(block.start, block.stop, rows):
             part = slice(start, min(start + rows, block.stop))
-            outputs = {v: Output(torch.zeros(0), features[v][part]) for v in views}
+            outputs = {v: Output(logits[v][part], features[v][part]) for v in views}
             y = torch.zeros(n) if labels is None else labels
             measurement.update(state, ids(n)[part], y[part], outputs)
         blocks.append(state)
@@ -148,3 +172,7 @@ class Linear:
         self.seen.append(images.detach())
         flat = images.flatten(1) - self.centre
         return Output(flat @ self.weight, flat)
+
+    def forward_layers(self, images: Tensor) -> Output:
+        """It has none."""
+        return self.forward(images)

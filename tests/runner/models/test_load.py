@@ -34,8 +34,9 @@ def test_info_and_identity(tmp_path: Path) -> None:
     module = seeded("test_vit", **ARGS)
     model = plan_model("test_vit", module, tmp_path, args=ARGS)
     loaded = load_model(model, "auto" if not torch.cuda.is_available() else "cpu", "fp32")
+    stages = {f"blocks.{i}": 64 for i in range(6)}
     assert loaded.network.info == ModelInfo(
-        "m", 10, 64, (1, 32, 32), sum(p.numel() for p in module.parameters())
+        "m", 10, 64, (1, 32, 32), sum(p.numel() for p in module.parameters()), stages
     )
     assert loaded.weights_sha256 == model.spec.checkpoint.sha256  # type: ignore[union-attr]
     assert loaded.device == torch.device("cpu")
