@@ -17,6 +17,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from interplay_runner import outputs
+from interplay_runner.measurement import Columns
 from interplay_runner.run import run_plan
 from interplay_runner.state import Checkpoint, CheckpointError, Kept, Progress, write_atomically
 from interplay_runner.stop import Stopped
@@ -148,11 +149,13 @@ def test_a_round_trip_keeps_every_bit(tmp_path: Path) -> None:
     import torch
 
     progress = Progress(dataset="d", forwards=3)
-    columns = {"a": np.array([0.1, np.nan]), "m/b": np.array([True, False])}
-    tables = {"features@noise": np.ones((1, 4), np.float32)}
+    columns: Columns = {"a": np.array([0.1, np.nan]), "m/b": np.array([True, False])}
+    tables: Columns = {"features@noise": np.ones((1, 4), np.float32)}
     progress.done["other"] = Kept({"label": np.array([3])}, tables)
     progress.add(
-        Kept(columns, tables), {(0, 2): {"n": torch.tensor(3), "x": torch.rand(2, 2).double()}}, {1: "no"}
+        Kept(columns, tables),
+        {(0, 2): {"n": torch.tensor(3), "x": torch.rand(2, 2).double()}},
+        {1: "no"},
     )
     checkpoint = Checkpoint(tmp_path / "c", "id")
     checkpoint.save(progress)
