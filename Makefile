@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 SOURCES := crds/interplay_api operator/interplay_operator runner/interplay_runner cli/interplay_cli
-CHECKED := $(SOURCES) cluster images tests
+CHECKED := $(SOURCES) cluster images examples tests
 DIGITS := examples/digits/evaluation.yaml
 
 .PHONY: help
@@ -47,13 +47,15 @@ lint: setup ## Style and import rules
 types: setup ## Types, strict, sources and tests
 	@$(BIN)/mypy $(CHECKED)
 
-generate: setup ## Write what is made from other files: CRDs, the images' requirements
+generate: setup ## Write what is made from other files: CRDs, requirements of images, measurements.md
 	@$(BIN)/python -m interplay_api.crd
 	@$(BIN)/python images/requirements.py
+	@$(BIN)/python -m interplay_runner.docs
 
 verify: setup ## Fail where a generated file is stale
 	@$(BIN)/python -m interplay_api.crd --check
 	@$(BIN)/python images/requirements.py --check
+	@$(BIN)/python -m interplay_runner.docs --check
 
 images: setup ## Build both images
 	@$(BIN)/python -m cluster images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -46,7 +47,7 @@ def _plan(args: argparse.Namespace) -> int:
     resolution = resolve_manifest(read_manifest(args.file))
     from .forecast import describe
 
-    print(describe(resolution))
+    print(describe(resolution, args.rate))
     return 0
 
 
@@ -65,6 +66,16 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return rate
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="interplay", description="Measure vision models, with and without a cluster."
@@ -77,8 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--output-dir", type=Path, help="keep reports and per-sample records here")
     run.set_defaults(call=_run)
 
-    plan = commands.add_parser("plan", help="show passes and forwards before anything runs")
+    plan = commands.add_parser("plan", help="passes, forwards and cost before anything runs")
     plan.add_argument("file", type=Path)
+    plan.add_argument(
+        "--rate", type=_rate, metavar="N", help="forwards a second, to estimate the time"
+    )
     plan.set_defaults(call=_plan)
 
     results = commands.add_parser("results", help="the numbers of an Evaluation in the cluster")

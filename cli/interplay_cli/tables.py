@@ -1,4 +1,4 @@
-"""Results as people and programs read them: table, wide table, csv, json."""
+"""Results as people and programs read them: table, wide table, markdown, csv, json."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from interplay_api.evaluation import ModelResult, ResultValue
 
 __all__ = ["FORMATS", "render"]
 
+MODELS_WITH_INTERVAL = 4
 WIDTH = 1000
 """Of what is no terminal."""
-FORMATS = ("table", "wide", "csv", "json")
+FORMATS = ("table", "wide", "markdown", "csv", "json")
 HEADLINES = (
     "top1",
     "ece",
@@ -91,6 +92,20 @@ def _wide(results: Sequence[ModelResult], failed: Mapping[str, str]) -> str:
     return _print(table, width) + _failures(failed)
 
 
+def _markdown(results: Sequence[ModelResult], failed: Mapping[str, str]) -> str:
+    """A row for every value, for a report or an issue; intervals where there is room."""
+    interval = len(results) <= MODELS_WITH_INTERVAL
+    lines = [
+        f"| value | {' | '.join(r.model for r in results)} |",
+        f"| --- |{' ---: |' * len(results)}",
+    ]
+    for key in _columns(results):
+        cells = (_cell(r.values.get(key), interval=interval) for r in results)
+        lines.append(f"| {key} | {' | '.join(cells)} |")
+    text = "".join(f"{line}\n" for line in lines)
+    return text + "".join(f"\n{line}\n" for line in _failures(failed).splitlines())
+
+
 def _csv(results: Iterable[ModelResult]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -111,4 +126,5 @@ def render(results: Sequence[ModelResult], failed: Mapping[str, str], form: str)
         return json.dumps(body, indent=2, allow_nan=False) + "\n"
     if form == "csv":
         return _csv(results)
-    return (_wide if form == "wide" else _narrow)(results, failed)
+    writers = {"table": _narrow, "wide": _wide, "markdown": _markdown}
+    return writers[form](results, failed)

@@ -128,7 +128,8 @@ class ImageFolder(Mounted):
     metadata: FileName | None = Field(
         None,
         description="CSV file in the folder: column id is the path of an image, the others tell "
-        "more of it; class indices in a column labels, space-separated, stand for its folder.",
+        "more of it; class indices in a column labels, space-separated, are all that are right, "
+        "and its folder stays the label.",
     )
 
 
@@ -172,7 +173,8 @@ class DatasetSpec(ApiModel):
     ) = Field(
         None,
         description="Folder name to all class indices that are right for it; the first is the "
-        "label, the others count where a measurement takes any label.",
+        "label, the others count where a measurement takes any label. Folders that it does not "
+        "name are passed over.",
     )
     logits: Literal["All", "Mapped"] | None = Field(
         None,

@@ -156,13 +156,22 @@ def test_an_interrupted_run_says_so_and_goes_on_later(
 
 
 def test_plan_counts_before_anything_runs(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    world: World, manifest: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setattr("interplay_cli.forecast.open_source", world.open_source)
-    assert main(["plan", str(MANIFEST)]) == 0
+    _replace(manifest, "[top1, moments, probe]", "[top1, moments, probe, shaky]")
+    assert main(["plan", str(manifest), "--rate", "30"]) == 0
     assert capsys.readouterr().out == MANIFEST.with_name("plan.txt").read_text()
     assert not world.source.decoded
     assert not world.network.calls
+
+
+def test_a_rate_is_a_number_above_0(capsys: Captured) -> None:
+    for rate in ("0", "-1", "nan", "inf", "many"):
+        with pytest.raises(SystemExit) as exit_:
+            main(["plan", str(MANIFEST), "--rate", rate])
+        assert exit_.value.code == 2
+        assert f"--rate: {rate} is not a number above 0" in capsys.readouterr().err
 
 
 def test_compare_reads_two_record_files(tmp_path: Path, capsys: Captured) -> None:

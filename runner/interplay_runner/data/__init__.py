@@ -58,6 +58,10 @@ def open_source(item: PlanDataset, root: Path = Path("/")) -> Source:
             from .embedded import open_embedded
 
             source = open_embedded(spec)
+        elif spec.factor_file is not None:
+            from .factors import FactorFileSource
+
+            source = FactorFileSource(spec, root)
         else:
             from .folder import ImageFolderSource
 

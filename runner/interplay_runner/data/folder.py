@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from interplay_runner.errors import DataError, one_line
+
+from .metadata import Metadata, read_metadata
 
 if TYPE_CHECKING:
     from interplay_api.library import DatasetSpec
@@ -35,32 +39,58 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 
 class ImageFolderSource:
-    """One folder per class, searched in depth; `labelMap` or natural order gives the labels.
+    """One folder per class, searched in depth; `labelMap`, `labelSets` or natural order labels it.
 
     The id of a sample is its path below the root. Hidden files and other suffixes are passed over,
     EXIF rotation is not applied and of an animation the first frame counts (all as timm does).
+    Folders above those of the classes become columns where `levels` names them; a metadata file
+    brings further columns, and all right classes of each sample where it has a column `labels`.
     """
 
     def __init__(self, spec: DatasetSpec, root: Path = Path("/")) -> None:
-        assert spec.image_folder is not None
-        path = root / spec.image_folder.path.lstrip("/")
+        where = spec.image_folder
+        assert where is not None
+        path = root / where.path.lstrip("/")
         if not path.is_dir():
-            raise DataError(f"spec.imageFolder.path: no folder {spec.image_folder.path}")
+            raise DataError(f"spec.imageFolder.path: no folder {where.path}")
         self._root = path.resolve()
-        labels = _labels(str(self._root), spec)
-        files: list[tuple[str, int]] = []
-        for folder, label in labels.items():
-            found = [(name, label) for name in _images(str(self._root), folder)]
-            if not found:
-                raise DataError(f"spec.imageFolder.path: no image in class folder {folder!r}")
-            files += found
-        files.sort()
+        levels = tuple(where.levels or ())
+        if len(set(levels)) < len(levels):
+            raise DataError("spec.imageFolder.levels: a column is named twice")
+        folders = _class_folders(str(self._root), len(levels))
+        classes = _classes({name for _, name in folders}, spec)
+        files = sorted(_files(str(self._root), folders, classes))
         self.ids = [name for name, _ in files]
-        self._labels = [label for _, label in files]
-        self.num_classes = spec.num_classes or max(labels.values()) + 1
-        if spec.revision is not None and DIGEST.fullmatch(spec.revision):
-            digest = file_list_digest(self._root, self.ids)
-            if digest != spec.revision:
+        self._labels = [classes[folder][0] for _, folder in files]
+        self.columns: dict[str, npt.NDArray[np.generic]] = _level_columns(self.ids, levels)
+        self.label_sets: Sequence[Sequence[int]] | None = None
+        if spec.label_sets is not None:
+            self.label_sets = [classes[folder] for _, folder in files]
+        self._metadata: Metadata | None = None
+        if where.metadata is not None:
+            self._take(read_metadata(self._root, where.metadata, self.ids), spec)
+        sets = [*classes.values(), *(self.label_sets or ())]
+        self.num_classes = spec.num_classes or max(c for s in sets for c in s) + 1
+        self._check_revision(spec.revision)
+
+    def _take(self, metadata: Metadata, spec: DatasetSpec) -> None:
+        """Join what the metadata says with what the folders say."""
+        both = self.columns.keys() & metadata.columns.keys()
+        if both:
+            raise DataError(f"spec.imageFolder.metadata: column {min(both)} is one of levels too")
+        self._metadata = metadata
+        self.columns |= metadata.columns
+        if metadata.label_sets is not None:
+            if self.label_sets is not None:
+                raise DataError("spec.labelSets: the metadata has a column labels too")
+            _check_below(spec, "imageFolder.metadata", metadata.label_sets)
+            self.label_sets = metadata.label_sets
+
+    def _check_revision(self, revision: str | None) -> None:
+        if revision is not None and DIGEST.fullmatch(revision):
+            read = {self._metadata.name: self._metadata.digest} if self._metadata else {}
+            digest = file_list_digest(self._root, self.ids, read)
+            if digest != revision:
                 raise DataError(f"spec.revision: the list of files gives {digest}")
 
     def load(self, index: int) -> tuple[Image.Image, int]:
@@ -72,37 +102,88 @@ class ImageFolderSource:
             raise DataError(f"imageFolder {name!r}: {one_line(error)}") from error
 
 
-def file_list_digest(root: Path, names: list[str]) -> str:
+def file_list_digest(
+    root: Path, names: Sequence[str], read: Mapping[str, str] | None = None
+) -> str:
     """A revision: SHA-256 over `<path>\\t<bytes>\\n` of every image, sorted by path.
 
-    It sees images that come, go or change in size, for the price of no read.
+    It sees images that come, go or change in size, for the price of no read. A metadata file is
+    read anyway, so it counts by content, as a last line `<name>\\tsha256:<hex>\\n` (`read`).
     """
-    lines = (f"{name}\t{(root / name).stat().st_size}\n" for name in sorted(names))
+    lines = [f"{name}\t{(root / name).stat().st_size}\n" for name in sorted(names)]
+    lines += [f"{name}\t{digest}\n" for name, digest in sorted((read or {}).items())]
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
-def _labels(root: str, spec: DatasetSpec) -> dict[str, int]:
-    """Label of every class folder."""
-    folders = sorted((e.name for e in _entries(root, root) if e.is_dir()), key=natural_key)
-    if not folders:
+def _class_folders(root: str, depth: int) -> list[tuple[str, str]]:
+    """(path below the root, name) of every class folder, `depth` levels down."""
+    parents = [root]
+    for _ in range(depth):
+        parents = [e.path for p in parents for e in _folders(root, p)]
+    found = [(os.path.relpath(e.path, root), e.name) for p in parents for e in _folders(root, p)]
+    if not found:
         raise DataError("spec.imageFolder.path: no class folder in it")
-    wanted = spec.label_map
-    if wanted is None:
-        labels = {name: label for label, name in enumerate(folders)}
-        if spec.num_classes not in (None, len(labels)):
+    return found
+
+
+def _folders(root: str, parent: str) -> list[os.DirEntry[str]]:
+    return [e for e in _entries(root, parent) if e.is_dir()]
+
+
+def _files(
+    root: str, folders: Iterable[tuple[str, str]], classes: Mapping[str, object]
+) -> Iterator[tuple[str, str]]:
+    """(path below the root, class folder) of every image of the classes."""
+    empty = dict.fromkeys(classes)
+    for path, name in folders:
+        if name in classes:
+            for image in _images(root, path):
+                empty.pop(name, None)
+                yield image, name
+    for name in empty:
+        raise DataError(f"spec.imageFolder.path: no image in class folder {name!r}")
+
+
+def _level_columns(ids: Sequence[str], levels: Sequence[str]) -> dict[str, npt.NDArray[np.generic]]:
+    """What the folders above the class folders are called, one str column per level."""
+    parts = [i.split("/", len(levels))[:-1] for i in ids] if levels else []
+    return {name: np.array([p[i] for p in parts]) for i, name in enumerate(levels)}
+
+
+def _classes(found: Collection[str], spec: DatasetSpec) -> dict[str, Sequence[int]]:
+    """Class folder to the classes that are right for it, the label first."""
+    folders = sorted(found, key=natural_key)
+    if spec.label_sets is not None:
+        # Folders that it does not name have no class: of ObjectNet's 313, 113 are in ImageNet.
+        _check_named("labelSets", spec.label_sets, folders)
+        sets = {name: tuple(dict.fromkeys(s)) for name, s in spec.label_sets.items()}
+        _check_below(spec, "labelSets", sets.values())
+        return {**sets}
+    if spec.label_map is None:
+        if spec.num_classes not in (None, len(folders)):
             raise DataError(
-                f"spec.numClasses: {spec.num_classes}, but {len(labels)} folders and no labelMap"
+                f"spec.numClasses: {spec.num_classes}, but {len(folders)} folders and no labelMap"
             )
-        return labels
+        return {name: (label,) for label, name in enumerate(folders)}
+    _check_named("labelMap", spec.label_map, folders)
+    for name in folders:
+        if name not in spec.label_map:
+            raise DataError(f"spec.labelMap: class folder {name!r} is not in it")
+    single = {name: (label,) for name, label in spec.label_map.items()}
+    _check_below(spec, "labelMap", single.values())
+    return {**single}
+
+
+def _check_named(field: str, wanted: Iterable[str], folders: Collection[str]) -> None:
     for name in wanted:
         if name not in folders:
-            raise DataError(f"spec.labelMap: no class folder {name!r}")
-    for name in folders:
-        if name not in wanted:
-            raise DataError(f"spec.labelMap: class folder {name!r} is not in it")
-    if spec.num_classes is not None and max(wanted.values()) >= spec.num_classes:
-        raise DataError(f"spec.labelMap: {max(wanted.values())} is not below numClasses")
-    return dict(wanted)
+            raise DataError(f"spec.{field}: no class folder {name!r}")
+
+
+def _check_below(spec: DatasetSpec, field: str, sets: Iterable[Sequence[int]]) -> None:
+    top = max((c for s in sets for c in s), default=0)
+    if spec.num_classes is not None and top >= spec.num_classes:
+        raise DataError(f"spec.{field}: {top} is not below numClasses")
 
 
 def _entries(root: str, folder: str) -> Iterator[os.DirEntry[str]]:
@@ -120,7 +201,7 @@ def _entries(root: str, folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _images(root: str, folder: str) -> Iterator[str]:
-    """Paths below the root of all images of one class."""
+    """Paths below the root of all images in one class folder."""
     pending = [f"{root}/{folder}"]
     while pending:
         for entry in _entries(root, pending.pop()):

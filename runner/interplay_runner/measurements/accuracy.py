@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from interplay_api.names import metric_key
-from interplay_runner.intervals import Estimate, IntervalError, null_minimum, wilson_simultaneous
+from interplay_runner.intervals import null_minimum
 from interplay_runner.measurement import (
     IDENTITY,
     ModelInfo,
@@ -22,9 +22,10 @@ from interplay_runner.measurement import (
     View,
 )
 
+from .gaps import lowest
 from .values import Distinct, absent, measured, share
 
-__all__ = ["NoiseAccuracy", "TopK", "WorstClass"]
+__all__ = ["AnyLabelTopK", "NoiseAccuracy", "TopK", "WorstClass"]
 
 
 class TopKParams(Parameters):
@@ -36,7 +37,7 @@ class TopKParams(Parameters):
 class TopK(RecordMeasurement):
     """Share of samples whose label is among the k classes with the highest logits.
 
-    top_k = mean_i [rank_i < k], rank_i the number of classes before the label, ties to the lower
+    `top<k>`: mean_i [rank_i < k], rank_i the number of classes before the label, ties to the lower
     class index. In [0, 1], higher is better; Wilson's interval. With fewer than k classes there
     is no top k. Source: Russakovsky et al. 2015 (ImageNet).
     """
@@ -60,6 +61,22 @@ class TopK(RecordMeasurement):
         return share(hits)
 
 
+class AnyLabelTopK(TopK):
+    """Share of samples with a right label, of several, among the k classes with highest logits.
+
+    `any_top<k>`: mean_i [min_{c in L_i} rank_i(c) < k] over the samples whose set L_i of right
+    labels is not empty, rank_i(c) the number of classes before c, ties to the lower class index. In
+    [0, 1], higher is better; Wilson's interval. Where a dataset has one label each it equals the
+    top k; ImageNet's labels reassessed (ReaL), GeoDE and Dollar Street have sets. Sources: Beyer et
+    al. 2020 (arXiv 2006.07159), DeVries et al. 2019 (arXiv 1906.02659). Cost: F.
+    """
+
+    def compute(self, records: Mapping[View, Record]) -> dict[str, Value]:
+        rank = records[IDENTITY].any_rank
+        rank = rank[rank >= 0]
+        return {f"any_top{k}": self._top(rank < k, k) for k in self.params.ks}
+
+
 class WorstClass(RecordMeasurement):
     """Accuracy of the class with the lowest accuracy: worst_class = min_c acc_c.
 
@@ -78,15 +95,10 @@ class WorstClass(RecordMeasurement):
         hits, sizes = hits[sizes > 0], sizes[sizes > 0]
         n = len(record.label)
 
-        def interval() -> Estimate:
-            if n == 0:
-                raise IntervalError("no samples")
-            low, high = wilson_simultaneous(hits, sizes)
-            return Estimate(float((hits / sizes).min()), float(low.min()), float(high.min()))
-
         rng = np.random.default_rng(self.seed)
         null = null_minimum(float(hits.sum() / n), sizes, rng) if n else None
-        return {"worst_class": measured(n, "wilson-simultaneous", interval, null=null)}
+        method = "wilson-simultaneous"
+        return {"worst_class": measured(n, method, lambda: lowest(hits, sizes), null=null)}
 
 
 class NoiseParams(Parameters):
@@ -100,13 +112,14 @@ class NoiseParams(Parameters):
 class NoiseAccuracy(RecordMeasurement):
     """Top-1 on images with Gaussian noise: x' = clip(x + sigma g, 0, 1), g ~ N(0, 1) per pixel.
 
-    In [0, 1], higher is better; Wilson's interval. sigma in units of the pixel range [0, 1]; one
-    draw per sample, seeded by its id and scaled by every sigma. Source: the Gaussian noise of
-    Hendrycks & Dietterich 2019, without its severities.
+    `noise_top1` in [0, 1], higher is better; Wilson's interval. sigma in units of the pixel range
+    [0, 1]; one draw per sample, seeded by its id and scaled by every sigma. Source: the Gaussian
+    noise of Hendrycks & Dietterich 2019, without its severities.
     """
 
     Params = NoiseParams
     category = "benefit"
+    cost = "T"
     params: NoiseParams
 
     def need(self, model: ModelInfo) -> Need:

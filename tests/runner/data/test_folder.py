@@ -1,5 +1,6 @@
 """Image folders: order and labels, and whatever hostile thing may lie in one."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -142,11 +143,101 @@ def test_links_stay_inside(root: Path) -> None:
             {"labelMap": {"2": 0, "9": 1, "10": 5}, "numClasses": 5},
             "spec.labelMap: 5 is not below numClasses",
         ),
+        ({"labelSets": {"11": [0]}}, "spec.labelSets: no class folder '11'"),
+        (
+            {"labelSets": {"2": [0, 5]}, "numClasses": 5},
+            "spec.labelSets: 5 is not below numClasses",
+        ),
+        (
+            {"imageFolder": {"path": "/set", "levels": ["a", "a"]}},
+            "spec.imageFolder.levels: a column is named twice",
+        ),
+        (
+            {"imageFolder": {"path": "/set", "levels": ["a"]}},
+            "spec.imageFolder.path: no class folder in it",
+        ),
     ],
 )
 def test_an_error_names_the_field(root: Path, fields: dict[str, object], message: str) -> None:
     with pytest.raises(DataError) as caught:
         opened(root, **fields)
+    assert str(caught.value) == f"dataset pets: {message}"
+
+
+def levelled(root: Path) -> Path:
+    for corruption in ("fog", "blur"):
+        for severity in ("1", "5"):
+            for name in ("dog", "cat"):
+                save(root / "set" / corruption / severity / name / "a.png")
+    save(root / "set" / "fog" / "5" / "cat" / "deep" / "b.png")
+    return root
+
+
+def test_levels_are_columns_and_classes_are_those_of_all_of_them(tmp_path: Path) -> None:
+    where = {"path": "/set", "levels": ["corruption", "severity"]}
+    source = opened(levelled(tmp_path), imageFolder=where, size=9)
+    for index, name in enumerate(source.ids):
+        corruption, severity, label = name.split("/")[:3]
+        assert source.columns["corruption"][index] == corruption
+        assert source.columns["severity"][index] == severity
+        assert source.load(index)[1] == {"cat": 0, "dog": 1}[label]
+    assert "fog/5/cat/deep/b.png" in source.ids
+    assert source.num_classes == 2
+    (tmp_path / "set" / "fog" / "5" / "eel").mkdir()
+    with pytest.raises(DataError, match="no image in class folder 'eel'"):
+        opened(tmp_path, imageFolder=where)
+
+
+def test_label_sets_label_with_their_first_and_pass_over_other_folders(root: Path) -> None:
+    source = opened(root, labelSets={"10": [7, 3, 7], "2": [0]}, numClasses=9)
+    assert source.ids == ["10/a.png", "2/a.png"]
+    assert [source.load(i)[1] for i in range(2)] == [7, 0]
+    assert source.label_sets == [(7, 3), (0,)]
+    assert source.num_classes == 9
+    assert opened(root, labelSets={"10": [7, 12]}).num_classes == 13
+    assert opened(root).label_sets is None
+
+
+def test_metadata_brings_columns_and_right_labels_and_is_pinned(root: Path) -> None:
+    where = {"path": "/set", "metadata": "meta.csv"}
+    file = root / "set" / "meta.csv"
+    text = "id,income,labels\n2/a.png,10,\n9/a.png,20.5,1 4\n10/a.png,30,0\n"
+    file.write_text(text)
+    source = opened(root, imageFolder=where)
+    assert source.ids == ["10/a.png", "2/a.png", "9/a.png"]
+    assert source.columns["income"].tolist() == [30, 10, 20.5]
+    assert source.label_sets == [[0], [], [1, 4]]
+    assert [source.load(i)[1] for i in range(3)] == [2, 0, 1], "the folder stays the label"
+    assert source.num_classes == 5
+    read = {"meta.csv": f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"}
+    revision = folder.file_list_digest(root / "set", source.ids, read)
+    assert revision != folder.file_list_digest(root / "set", source.ids)
+    opened(root, imageFolder=where, revision=revision)
+    file.write_text(text.replace("20.5", "20.6"))
+    with pytest.raises(DataError, match="the list of files gives sha256:"):
+        opened(root, imageFolder=where, revision=revision)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"labelSets": {"2": [0]}}, "spec.labelSets: the metadata has a column labels too"),
+        ({"numClasses": 3}, "spec.imageFolder.metadata: 4 is not below numClasses"),
+        ({"levels": ["income"]}, "spec.imageFolder.metadata: column income is one of levels too"),
+    ],
+)
+def test_metadata_and_folders_must_agree(
+    tmp_path: Path, fields: dict[str, object], message: str
+) -> None:
+    more = dict(fields)
+    levels = more.pop("levels", ["region"])
+    where = {"path": "/set", "metadata": "meta.csv", "levels": levels}
+    for name in ("1", "2", "3"):
+        save(tmp_path / "set" / "africa" / name / "a.png")
+    lines = "".join(f"africa/{i}/a.png,10,4\n" for i in (1, 2, 3))
+    (tmp_path / "set" / "meta.csv").write_text(f"id,income,labels\n{lines}")
+    with pytest.raises(DataError) as caught:
+        opened(tmp_path, imageFolder=where, **more)
     assert str(caught.value) == f"dataset pets: {message}"
 
 

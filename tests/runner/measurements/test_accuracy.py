@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 from sklearn.metrics import recall_score, top_k_accuracy_score
 
 from interplay_runner.measurement import Value, View
-from interplay_runner.measurements.accuracy import NoiseAccuracy, TopK, WorstClass
+from interplay_runner.measurements.accuracy import AnyLabelTopK, NoiseAccuracy, TopK, WorstClass
 from tests.runner.measurements.builders import info, make, number, record, records, values
 
 SEED = 20240602
@@ -55,6 +57,30 @@ def test_worst_class_of_few_classes_is_defined(labels: list[int]) -> None:
     item = record(np.eye(6)[labels], labels)
     worst = values(make(WorstClass).compute(records(item)))["worst_class"]
     assert (worst.value, worst.n, worst.null) == (1, len(labels), 1)
+
+
+def test_any_label_counts_the_best_right_class_and_leaves_out_samples_without_one() -> None:
+    rng = np.random.default_rng(SEED)
+    logits, labels = rng.normal(size=(200, 10)), rng.integers(0, 10, 200)
+    sets = [rng.permutation(10)[: rng.integers(0, 4)].tolist() for _ in labels]
+    order = np.argsort(-logits, axis=1)
+    ranks = [
+        min((int(np.argmax(o == c)) for c in s), default=-1)
+        for o, s in zip(order, sets, strict=True)
+    ]
+    item = replace(record(logits, labels), any_rank=np.array(ranks))
+    measurement = make(AnyLabelTopK, ks=[1, 3, 11])
+    measurement.need(info(classes=10))
+    got = values(measurement.compute(records(item)))
+    some = [bool(s) for s in sets]
+    for k in (1, 3):
+        hits = [bool({*s} & {*o[:k].tolist()}) for o, s in zip(order, sets, strict=True) if s]
+        value = got[f"any_top{k}"]
+        assert value.n == sum(some)
+        assert number(value) == pytest.approx(np.mean(hits), abs=1e-12)
+    assert got["any_top11"].reason == "the model has 10 classes, fewer than 11"
+    nothing = replace(item, any_rank=np.full(200, -1))
+    assert measurement.compute(records(nothing))["any_top1"] == Value(None, 0, reason="no samples")
 
 
 def test_noise_reads_the_noisy_views() -> None:

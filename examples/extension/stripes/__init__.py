@@ -1,0 +1,1 @@
+"""Stripes of four orientations, a model that tells them apart, and two ways to measure it."""
