@@ -62,7 +62,10 @@ def _print(table: Table, width: int) -> str:
 
 def _narrow(results: Sequence[ModelResult], failed: Mapping[str, str]) -> str:
     keys = _columns(results)
-    shown = [k for h in HEADLINES for k in keys if k.endswith(f"_{h}")] or keys[:6]
+    headlines = [k for h in HEADLINES for k in keys if k.endswith(f"_{h}")]
+    # A user's own values are nobody's headline: they have the room that is left.
+    others = [k for k in keys if k not in headlines]
+    shown = headlines + others[: max(0, len(HEADLINES) - len(headlines))]
     # Intervals belong to numbers; they go only where a terminal has no room for them.
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
     interval = 24 * (len(shown) + 1) <= room

@@ -156,7 +156,7 @@ def _table(run: PassRun, member: Member, need: Need) -> Table:
 
 
 def _blocks(run: PassRun, member: Member) -> list[State]:
-    return [run.progress.sums[member.index, b] for b in range(len(run.blocks))]
+    return [run.progress.sums[member.index, b] for b in range(len(run.blocks[member.index]))]
 
 
 def _total(blocks: Sequence[State]) -> State:

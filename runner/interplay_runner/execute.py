@@ -115,7 +115,9 @@ class PassRun:
             relabel=self.relabel,
         )
         self.ids = self.decoder.ids
-        self.blocks = self.layout.blocks()
+        self.blocks = {
+            m.index: self.layout.blocks(m.need.blocks) for m in pass_.of(StreamMeasurement)
+        }
         under_way = progress.dataset == pass_.dataset.name
         self.failures = dict(progress.failures) if under_way else {}
         self.misfits = {name: self._misfit(n.info) for name, n in self.networks.items()}
@@ -309,12 +311,11 @@ class PassRun:
 
     def _stream(self, chunk: _Chunk, states: Sums, parts: Parts) -> None:
         """Rows cut by block go into the sums of every stream measurement, and its columns."""
-        cuts = list(_cut(chunk, self.blocks))
         for member in self.live(StreamMeasurement):
             measurement = member.measurement
             assert isinstance(measurement, StreamMeasurement)
             with self._alone(member, chunk.rows.start), torch.no_grad():
-                for block, part in cuts:
+                for block, part in _cut(chunk, self.blocks[member.index]):
                     key = member.index, block
                     if key not in states:
                         states[key] = measurement.init(member.info)

@@ -23,9 +23,12 @@ __all__ = [
     "auroc",
     "block_jackknife",
     "calibration_bound",
+    "classwise_bound",
     "mean_t",
     "mean_t_sums",
+    "median_order",
     "null_minimum",
+    "transformed_t",
     "wilson",
     "wilson_simultaneous",
 ]
@@ -107,6 +110,34 @@ def _mean_t(mean: float, deviation: float, n: int) -> Estimate:
         raise IntervalError("one sample has no interval")
     half = _t(n - 1) * math.sqrt(deviation / (n - 1) / n)
     return Estimate(mean, mean - half, mean + half)
+
+
+def transformed_t(value: float, error: float, freedom: int, *, scale: str) -> Estimate:
+    """value +- t standard errors, made on the scale of the `log` or the `logit` and taken back.
+
+    For what cannot pass 0 (and 1) and is skewed near it; value must lie strictly inside.
+    """
+    slope = 1 / value if scale == "log" else 1 / (value * (1 - value))
+    half = min(_t(freedom) * error * slope, 700.0)
+    odds = value if scale == "log" else value / (1 - value)
+    low, high = odds * math.exp(-half), odds * math.exp(half)
+    if scale == "log":
+        return Estimate(value, low, high)
+    return Estimate(value, low / (1 + low), high / (1 + high))
+
+
+def median_order(values: Sequence[float]) -> Estimate:
+    """The median of n numbers and the order statistics that hold it with at least 95 %.
+
+    The k-th smallest and largest: the truth is beyond with 2 P(Bin(n, 1/2) < k). Needs 6 numbers.
+    """
+    x = np.sort(np.asarray(values, dtype=np.float64))
+    n, k = len(x), 0
+    while 2 * special.bdtr(k, n, 0.5) <= 1 - LEVEL:
+        k += 1
+    if k == 0:
+        raise IntervalError(f"{n} repeats are too few for the interval of a median")
+    return Estimate(float(np.median(x)), float(x[k - 1]), float(x[-k]))
 
 
 def block_jackknife(full: float, without: Sequence[float], sizes: Sequence[int]) -> Estimate:
@@ -195,6 +226,19 @@ def calibration_bound(gap: Array, variance: Array, rng: np.random.Generator) -> 
     total = float(np.abs(gap).sum())
     low = total - float(np.quantile(noise, 0.5 + LEVEL / 2))
     return max(0.0, low), min(1.0, total + Z * math.sqrt(float(variance.sum())))
+
+
+def classwise_bound(gap: Array, variance: Array) -> tuple[float, float]:
+    """Ends for sum|delta|, given gap ~ N(delta, variance) with the errors of one-hot labels.
+
+    As `calibration_bound`, in closed form. The covariance D - qq' of a one-hot label is at most
+    twice its own diagonal, so no signed sum has more than twice the variance of independent
+    errors, nor has the sum of their absolute values (Schur's product theorem).
+    """
+    total, spread = float(np.abs(gap).sum()), float(variance.sum())
+    mean = float(np.sqrt(2 * variance / np.pi).sum())
+    reach = Z * math.sqrt(2 * spread)
+    return max(0.0, total - mean - reach * math.sqrt(1 - 2 / math.pi)), total + reach
 
 
 def null_minimum(p: float, n: Array, rng: np.random.Generator) -> float:

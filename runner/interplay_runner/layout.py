@@ -16,7 +16,6 @@ __all__ = ["Layout", "sample_order"]
 MIN_ROWS = 256
 """Sums are updated with at least this many rows at once, where there are as many."""
 MAX_SHARDS = 32
-MAX_BLOCKS = 20
 
 
 def sample_order(ids: Sequence[str], seed: int, limit: int | None = None) -> list[int]:
@@ -61,9 +60,9 @@ class Layout:
         edges = [e * self.chunk_rows for e in _edges(chunks, min(MAX_SHARDS, chunks))]
         return _between([min(e, self.n) for e in edges])
 
-    def blocks(self) -> list[range]:
-        """At most 20, of at least 4 rows unless there is one; sizes differ by at most 1."""
-        return _between(_edges(self.n, max(1, min(MAX_BLOCKS, self.n // 4))))
+    def blocks(self, most: int = 20) -> list[range]:
+        """At most so many, of at least 4 rows unless there is one; sizes differ by at most 1."""
+        return _between(_edges(self.n, max(1, min(most, self.n // 4))))
 
 
 def _cut(rows: range, size: int) -> Iterator[range]:

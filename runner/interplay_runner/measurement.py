@@ -108,13 +108,15 @@ class Need:
     """What one measurement needs of the shared pass over a dataset.
 
     labels: whether the dataset's labels must be classes of the model. rows: of how many samples a
-    table is kept, chosen by a hash of the id; None for all.
+    table is kept, chosen by a hash of the id; None for all. blocks: in how many blocks, at most,
+    the sums of a stream measurement are kept for its jackknife.
     """
 
     views: tuple[View, ...] = (IDENTITY,)
     outputs: frozenset[Literal["logits", "features", "layers"]] = frozenset({"logits"})
     labels: bool = True
     rows: int | None = None
+    blocks: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ class ModelInfo:
 
     layers: width of each stage whose pooled output `Output.layers` holds, in order. head: None
     where the logits are not a linear map of the features. reference: the cell's reference model.
+    macs: multiply-adds of a forward of one image, in matrix products and convolutions; None where
+    they cannot be counted.
     """
 
     name: str
@@ -144,6 +148,7 @@ class ModelInfo:
     layers: Mapping[str, int] = field(default_factory=dict)
     head: Head | None = field(default=None, compare=False)
     reference: ModelInfo | None = None
+    macs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +272,8 @@ class Measurement(ABC):
     """Raised by hand whenever the same input gives other numbers."""
     cost: ClassVar[str]
     """Its cost class, a key of COSTS, or two such as `D+L`."""
+    repeatable: ClassVar[bool] = True
+    """Whether the same run gives the same numbers again; timings do not."""
 
     def __init__(self, params: Parameters, seed: int = 0) -> None:
         self.params = params

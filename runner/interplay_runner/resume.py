@@ -93,16 +93,19 @@ def _check_tables(run: PassRun, kept: Kept, rows: int, live: Collection[View]) -
 
 
 def _check_sums(run: PassRun, rows: int) -> None:
-    touched = [b for b, block in enumerate(run.blocks) if block.start < rows]
     # Those that have their result already are no longer live, but their sums are still there.
     members = [m for m in run.pass_.of(StreamMeasurement) if m.index not in run.failures]
-    if set(run.progress.sums) != {(m.index, b) for m in members for b in touched}:
+    touched = {
+        m.index: [b for b, block in enumerate(run.blocks[m.index]) if block.start < rows]
+        for m in members
+    }
+    if set(run.progress.sums) != {(i, b) for i, blocks in touched.items() for b in blocks}:
         raise CheckpointError("its sums are of other cells or blocks")
     for member in members:
         measurement = member.measurement
         assert isinstance(measurement, StreamMeasurement)
         zeros = {k: _kind(x) for k, x in measurement.init(member.info).items()}
-        for block in touched:
+        for block in touched[member.index]:
             found = {k: _kind(x) for k, x in run.progress.sums[member.index, block].items()}
             if found != zeros:
                 raise CheckpointError(f"the sums of {member.cell.measurement} have another shape")

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import scipy.linalg  # noqa: F401  (its BLAS must be loaded to be limited)
 import torch
+from threadpoolctl import threadpool_limits
 
 from interplay_api.names import digest
 from interplay_api.plan import RunSettings
@@ -27,6 +29,8 @@ def pinned(run: RunSettings) -> Iterator[None]:
     torch.set_num_threads(run.threads)
     torch.set_float32_matmul_precision("highest")
     cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = False, True, False
+    # Fits run in scikit-learn and numpy, whose threads torch does not know.
+    limits = threadpool_limits(limits=run.threads)
     state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
@@ -37,6 +41,7 @@ def pinned(run: RunSettings) -> Iterator[None]:
         cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = flags
         torch.set_float32_matmul_precision(matmul)
         torch.set_num_threads(threads)
+        limits.restore_original_limits()
 
 
 def seeded(seed: int, *where: object) -> None:

@@ -25,8 +25,7 @@ def information_gap(z: Array, factors: Sequence[Factor]) -> float:
         known = float(entropy(counts[0].sum(axis=0)))
         if not known > 0:
             return float("nan")
-        # Corrected, an information may pass the entropy that bounds it.
-        gaps.append(_gap(np.minimum(mutual_information(counts) / known, 1.0)))
+        gaps.append(_gap(mutual_information(counts) / known))
     return float(np.mean(gaps))
 
 
@@ -56,6 +55,6 @@ def _ratio(x: Array, factor: Factor) -> Array:
 
 
 def _gap(known: Array) -> float:
-    """Between the largest two."""
-    second, first = np.partition(known, -2)[-2:]
+    """Between the largest two shares, which a correction or rounding may take above 1."""
+    second, first = np.partition(np.minimum(known, 1.0), -2)[-2:]
     return float(first - second)

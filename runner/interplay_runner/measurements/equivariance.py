@@ -47,7 +47,7 @@ class Equivariance(TransformMeasurement):
     and the last are 0 / 0, so absent. Above 256 features the map is fitted between their
     projections on 256 fixed random orthonormal directions. Higher is more equivariant, neither
     good nor bad by itself. Sources: Bouchacourt et al. 2021 (arXiv 2106.05121), Lenc & Vedaldi
-    2015 (arXiv 1411.5908).
+    2015 (arXiv 1411.5908). Cost: T.
     """
 
     def init(self, model: ModelInfo) -> State:

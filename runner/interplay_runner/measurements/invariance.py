@@ -20,7 +20,7 @@ from interplay_runner.measurement import (
     View,
 )
 
-from .transforms import TransformMeasurement
+from .transforms import TransformMeasurement, unit_rows
 from .values import absent, features_of, jackknifed, measured
 
 __all__ = ["Invariance"]
@@ -45,7 +45,7 @@ class Invariance(TransformMeasurement):
 
     Images whose features are all zero before or after have no direction: the first two leave
     them out, and n says so. Higher is more invariant, neither good nor bad by itself.
-    Source: Bouchacourt et al. 2021 (arXiv 2106.05121); centring and baselines are ours.
+    Source: Bouchacourt et al. 2021 (arXiv 2106.05121); centring and baselines are ours. Cost: T.
     """
 
     def init(self, model: ModelInfo) -> State:
@@ -77,9 +77,8 @@ class Invariance(TransformMeasurement):
         x = features_of(outputs[self.params.base])
         columns: Columns = {}
         for m in self.params.magnitudes:
-            y = features_of(outputs[self.params.view(m)])
-            cosine = (x * y).sum(dim=1) / (x.norm(dim=1) * y.norm(dim=1))
-            columns[self.params.metric("cos", m)] = cosine.numpy()
+            _, u, v = unit_rows(x, features_of(outputs[self.params.view(m)]))
+            columns[self.params.metric("cos", m)] = (u * v).sum(dim=1).numpy()
         return columns
 
     def compute(
@@ -103,9 +102,8 @@ class Invariance(TransformMeasurement):
 
 def _sums(x: Tensor, y: Tensor) -> dict[str, Tensor | int]:
     """The terms that these rows add, x and y float64 [rows, d]."""
-    norms = torch.stack([x.norm(dim=1), y.norm(dim=1)])
-    real = (norms > 0).all(dim=0)
-    u, v = x[real] / norms[0, real, None], y[real] / norms[1, real, None]
+    real, u, v = unit_rows(x, y)
+    u, v = u[real], v[real]
     cos = (u * v).sum(dim=1)
     gain = cos - u.mean(dim=1) * v.sum(dim=1)
     return {

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from interplay_runner.errors import ModelError, one_line
 from interplay_runner.measurement import Head, ModelInfo, Output
 
+from .macs import count_macs
+
 __all__ = ["VisionNetwork"]
 
 
@@ -51,6 +53,7 @@ class VisionNetwork:
             parameters=sum(p.numel() for p in module.parameters()),
             layers={name: x.shape[1] for name, x in output.layers.items()},
             head=_head(module, output),
+            macs=self._macs(size),
         )
 
     def forward(self, images: Tensor) -> Output:
@@ -82,6 +85,13 @@ class VisionNetwork:
     def _precision(self) -> torch.autocast:
         reduced = self._dtype != torch.float32
         return torch.autocast(self._device.type, self._dtype, enabled=reduced)
+
+    @torch.no_grad()
+    def _macs(self, size: tuple[int, ...]) -> int | None:
+        """Multiply-adds of one image from pixels to logits."""
+        image = self._normalise(torch.zeros((1, *size)))
+        with self._precision():
+            return count_macs(lambda: self._module(image))
 
     @torch.no_grad()
     def _probe(self, size: tuple[int, ...]) -> Output:

@@ -19,6 +19,7 @@ from interplay_api.plan import Cell, Plan, PlanDataset, PlanModel, RunSettings
 from interplay_api.report import Report
 from interplay_runner import registry, run
 from interplay_runner.measurement import (
+    GRADIENT,
     IDENTITY,
     Batch,
     BatchMeasurement,
@@ -142,6 +143,10 @@ class Shaky(BatchMeasurement):
     """Draws from the global generator, as careless code does."""
 
     category = "benefit"
+
+    def forwards(self, model: ModelInfo) -> float:
+        del model
+        return GRADIENT
 
     def run_batch(self, network: Network, batch: Batch) -> Columns:
         images = (batch.images + 0.1 * torch.randn(batch.images.shape)).requires_grad_()

@@ -15,6 +15,7 @@ from torch import Tensor
 from interplay_runner.layout import Layout
 from interplay_runner.measurement import (
     IDENTITY,
+    REFERENCE,
     Measurement,
     ModelInfo,
     Output,
@@ -98,21 +99,27 @@ def stream(
     rows: int = 7,
     labels: Tensor | None = None,
     logits: Mapping[View, Tensor] | None = None,
+    layers: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Value]:
     """What a measurement makes of float [n, d] per view, cut by block and into pieces of `rows`.
 
-    The features are the logits too, where none are given.
+    The features are the logits too, where none are given; all views have the same layers.
     """
     logits = logits or features
     n, d = features[next(iter(features))].shape
     model = info(features=d, classes=logits[next(iter(logits))].shape[1])
+    if REFERENCE in features:
+        model = replace(model, reference=info(features=features[REFERENCE].shape[1]))
+    layers = layers or {}
+    model = replace(model, layers={name: x.shape[1] for name, x in layers.items()})
     views = measurement.need(model).views
     blocks = []
-    for block in Layout(n, 8).blocks():
+    for block in Layout(n, 8).blocks(measurement.need(model).blocks):
         state = measurement.init(model)
         for start in range(block.start, block.stop, rows):
             part = slice(start, min(start + rows, block.stop))
-            outputs = {v: Output(logits[v][part], features[v][part]) for v in views}
+            stages = {name: x[part] for name, x in layers.items()}
+            outputs = {v: Output(logits[v][part], features[v][part], stages) for v in views}
             y = torch.zeros(n) if labels is None else labels
             measurement.update(state, ids(n)[part], y[part], outputs)
         blocks.append(state)
@@ -144,6 +151,13 @@ def number(value: Value) -> float:
     """The number of a value that must be there."""
     assert value.value is not None, value.reason
     return value.value
+
+
+def covers(value: Value, truth: float) -> bool:
+    """Whether the interval of a value that must be there holds this number."""
+    assert value.low is not None, value.reason
+    assert value.high is not None, value.reason
+    return value.low <= truth <= value.high
 
 
 def make(kind: type[M], **parameters: Any) -> M:

@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from interplay_runner.measurement import IDENTITY, StreamMeasurement, UnmeasurableError, Value
-from interplay_runner.measurements.spectrum import EffectiveRank, ParticipationRatio
-from tests.runner.measurements.builders import info, make, number, stream
+from interplay_runner.measurements.spectrum import (
+    EffectiveRank,
+    ParticipationRatio,
+    SpectralDecay,
+)
+from tests.runner.measurements.builders import covers, info, make, number, stream
 
 SEED = 20240604
 
@@ -77,3 +81,47 @@ def test_constant_zero_single_and_few_are_absent_or_defined() -> None:
 def test_too_many_features_are_refused_before_the_run() -> None:
     with pytest.raises(UnmeasurableError, match="4097"):
         make(EffectiveRank).need(info(features=4097))
+
+
+def decay(features: Tensor, **ranks: int) -> Value:
+    (value,) = stream(make(SpectralDecay, **ranks), {IDENTITY: features}, rows=300).values()
+    return value
+
+
+def test_decay_of_a_power_law_is_its_exponent_and_of_a_sphere_nothing() -> None:
+    # Rows +-e_k sqrt(lambda_k): the covariance is diagonal with exactly these eigenvalues.
+    scale = torch.arange(1, 33, dtype=torch.float64).pow(-0.75)
+    x = torch.cat([torch.diag(scale), -torch.diag(scale)]).repeat(40, 1) + 3
+    assert number(decay(x, first=2, last=30)) == pytest.approx(1.5, abs=1e-9)
+    even = torch.cat([torch.eye(32), -torch.eye(32)]).repeat(40, 1)
+    assert number(decay(even, first=1, last=20)) == pytest.approx(0, abs=1e-9)
+
+
+def test_decay_is_numpys_and_null_is_what_isotropic_features_show() -> None:
+    x = normal(300, 40) * torch.logspace(0, -2, 40) + 0.5
+    eigenvalues = np.linalg.eigvalsh(np.cov(x.double().numpy().T))[::-1]
+    k = np.arange(4, 31)
+    a, y = np.stack([np.log(k), np.ones(27)], axis=1), np.log(eigenvalues[3:30])
+    slope = np.linalg.solve(a.T @ (a / k[:, None]), a.T @ (y / k))[0]
+    assert number(decay(x, first=4, last=30)) == pytest.approx(-slope, rel=1e-9)
+    for n, d in ((200, 40), (41, 40), (60, 100)):
+        draws = [decay(normal(n, d, SEED + i), first=4, last=30) for i in range(8)]
+        assert draws[0].null == pytest.approx(np.mean([number(v) for v in draws]), rel=0.08)
+
+
+def test_decay_interval_covers() -> None:
+    scale = torch.arange(1, 25).pow(-0.5)
+    draws = [decay(normal(400, 24, SEED + i) * scale, first=2, last=20) for i in range(40)]
+    truth = float(np.mean([number(v) for v in draws]))
+    assert sum(covers(v, truth) for v in draws) >= 35
+
+
+def test_decay_without_enough_images_features_or_directions_is_absent() -> None:
+    assert "too few for ranks up to 20" in str(decay(normal(22, 30), first=2, last=20).reason)
+    flat = normal(100, 5) @ normal(5, 30, 1)
+    assert decay(flat, first=2, last=20).reason == "the features vary in fewer than 20 directions"
+    assert "fewer than 20" in str(decay(torch.ones(100, 30), first=2, last=20).reason)
+    with pytest.raises(UnmeasurableError, match="20 features are too few"):
+        make(SpectralDecay, first=2, last=20).need(info(features=20))
+    with pytest.raises(ValueError, match="above first"):
+        make(SpectralDecay, first=9, last=9)

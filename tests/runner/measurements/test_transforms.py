@@ -1,6 +1,8 @@
-"""Invariance and equivariance: on paper, against scikit-learn, and that they are two things."""
+"""Invariance, alignment and equivariance: on paper, against scikit-learn, and what is not one."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from interplay_runner.measurement import IDENTITY, Value, View
+from interplay_runner.measurement import IDENTITY, Output, UnmeasurableError, Value, View
 from interplay_runner.measurements import linear_map
+from interplay_runner.measurements.alignment import Alignment
 from interplay_runner.measurements.equivariance import Equivariance, halves
 from interplay_runner.measurements.invariance import Invariance
+from interplay_runner.views import apply_view
 from tests.runner.measurements.builders import ids, info, make, number, stream
 
 SEED = 20240605
@@ -182,8 +186,81 @@ def test_views_and_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("op", "none", "some", "view", "metric"),
+    [
+        ("rotate", 0, 30, TURNED, "rotation_invariance_deg30"),
+        ("shift", 0, 2, View.of("shift", dx=2), "shift_invariance_px2"),
+        ("scale", 1, 1.5, View.of("zoom", factor=1.5), "scale_invariance_factor1p5"),
+        ("brightness", 1, 2, View.of("light", factor=2), "brightness_invariance_factor2"),
+        ("hue", 0, 90, View.of("hue", deg=90), "hue_invariance_deg90"),
+        ("blur", 0, 0.7, View.of("blur", sigma=0.7), "blur_invariance_sigma0p7"),
+    ],
+)
+def test_each_transform_has_a_base_that_it_does_not_change(
+    op: str, none: float, some: float, view: View, metric: str
+) -> None:
+    measurement = make(Invariance, op=op, magnitudes=[none, some])
+    base = BASE if op == "rotate" else IDENTITY
+    assert measurement.need(info()).views == (base, view)
+    assert measurement.params.metric("invariance", some) == metric
+    images = torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(apply_view(base, images, ids(2), 0)[:, :, 4, 4], images[:, :, 4, 4])
+    assert not torch.equal(apply_view(view, images, ids(2), 0), images)
+
+
+def test_grey_images_have_no_hue() -> None:
+    grey = replace(info(), input_size=(1, 8, 8))
+    for kind in (Invariance, Equivariance, Alignment):
+        with pytest.raises(UnmeasurableError, match="no hue"):
+            make(kind, op="hue", magnitudes=[90]).need(grey)
+        make(kind, op="blur", magnitudes=[1]).need(grey)
+
+
+def test_alignment_is_its_definition_and_at_two_tied_to_invariance() -> None:
+    x, y = normal(80, 5), normal(80, 5) + 0.5 * normal(80, 5, 1)
+    y[7] = 0
+    turn = {"op": "rotate", "magnitudes": [30]}
+    got = stream(make(Alignment, **turn), {BASE: x, TURNED: y})["rotation_alignment_alpha2_deg30"]
+    invariance = both(x, y)["invariance"]
+    assert number(got) == pytest.approx(2 - 2 * number(invariance))
+    assert got.null == pytest.approx(2 - 2 * float(invariance.null or 0))
+    assert got.n == invariance.n == 79
+    one = stream(make(Alignment, **turn, alpha=1), {BASE: x, TURNED: y})
+    kept = [i for i in range(80) if i != 7]
+    unit = [torch.nn.functional.normalize(z[kept], dim=1) for z in (x, y)]
+    value = one["rotation_alignment_alpha1_deg30"]
+    assert number(value) == pytest.approx(float((unit[0] - unit[1]).norm(dim=1).mean()))
+    same = stream(make(Alignment, **turn), {BASE: x, TURNED: 3 * x})
+    assert number(same["rotation_alignment_alpha2_deg30"]) == pytest.approx(0, abs=1e-12)
+    dead = stream(make(Alignment, **turn), {BASE: 0 * x, TURNED: x})
+    assert dead["rotation_alignment_alpha2_deg30"].reason == "all features are zero"
+
+
+def test_what_is_kept_of_each_image_is_what_the_mean_is_of() -> None:
+    x, y = normal(40, 5), normal(40, 5, 1)
+    x[3] = 0
+    turn = {"op": "rotate", "magnitudes": [30]}
+    outputs = {v: Output(z, z) for v, z in ((BASE, x), (TURNED, y))}
+    for kind, metric in ((Invariance, "invariance"), (Alignment, "alignment_alpha2")):
+        measurement = make(kind, **turn)
+        value = stream(measurement, {BASE: x, TURNED: y})[f"rotation_{metric}_deg30"]
+        (column,) = measurement.samples(ids(40), torch.zeros(40), outputs).values()
+        assert np.isnan(column[3])
+        assert number(value) == pytest.approx(float(np.nanmean(column.astype(float))))
+
+
+@pytest.mark.parametrize(
     ("op", "magnitudes"),
-    [("rotate", []), ("shift", [1.5]), ("zoom", [1]), ("rotate", [30, 30.0]), ("rotate", [-5])],
+    [
+        ("rotate", []),
+        ("shift", [1.5]),
+        ("zoom", [1]),
+        ("rotate", [30, 30.0]),
+        ("rotate", [-5]),
+        ("scale", [0.5]),
+        ("brightness", [0]),
+        ("blur", [65]),
+    ],
 )
 def test_bad_parameters_are_refused(op: str, magnitudes: list[float]) -> None:
     with pytest.raises(ValidationError, match=r"op|magnitudes"):
