@@ -27,7 +27,7 @@ from PIL import Image
 
 from interplay_runner.errors import DataError, one_line
 
-from .npz import map_array
+from .npz import open_array
 
 if TYPE_CHECKING:
     from interplay_api.library import DatasetSpec
@@ -49,7 +49,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class Images(Protocol):
-    """n images that are read one at a time: a memory map or an HDF5 dataset."""
+    """n images that are read one at a time, from an .npz or an HDF5 file."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -148,15 +148,20 @@ def _check(images: Images, factors: Integers, form: Format) -> None:
         raise ValueError(f"values of factors are not in [0, {MAX_VALUES})")
 
 
+def _tabular(shape: Sequence[int]) -> bool:
+    """Whether a table of 6 factors can be read as a whole."""
+    return len(shape) == 2 and shape[0] <= MAX_ROWS and shape[1] == 6
+
+
 def _dsprites(path: Path) -> tuple[Images, Integers]:
-    classes = map_array(path, "latents_classes")
-    if classes.dtype.kind not in "iu" or len(classes) > MAX_ROWS:
+    classes = open_array(path, "latents_classes")
+    if classes.dtype.kind not in "iu" or not _tabular(classes.shape):
         raise ValueError(f"latents_classes are {classes.dtype} {classes.shape}, not int64 [n, 6]")
-    return map_array(path, "imgs"), classes.astype(np.int64)
+    return open_array(path, "imgs"), classes.whole().astype(np.int64)
 
 
 def _mpi3d(path: Path) -> tuple[Images, Integers]:
-    images = map_array(path, "images")
+    images = open_array(path, "images")
     grid = MPI3D_GRIDS.get(len(images))
     if grid is None:
         known = " or ".join(f"{n:,}" for n in MPI3D_GRIDS)
@@ -172,7 +177,7 @@ def _shapes3d(path: Path) -> tuple[Images, Integers]:
         raise DataError("spec.factorFile.format: shapes3d needs h5py, not installed") from error
     file = h5py.File(path, "r")
     images, labels = (_hdf5(file, name) for name in ("images", "labels"))
-    if labels.dtype.kind != "f" or labels.ndim != 2 or len(labels) > MAX_ROWS:
+    if labels.dtype.kind != "f" or not _tabular(labels.shape):
         raise ValueError(f"labels are {labels.dtype} {labels.shape}, not float64 [n, 6]")
     values = labels[()]
     if not np.isfinite(values).all():

@@ -188,7 +188,7 @@ def spoil_npz(path: Path, kind: str) -> None:
         ("fewer", "factors of shape (96, 6), not (95, 6)"),
         ("none", "no plain array of numbers"),
         ("negative", "values of factors are not in [0, 1000)"),
-        ("columns", "factors of shape (96, 5), not (96, 6)"),
+        ("columns", "latents_classes are int64 (96, 5), not int64 [n, 6]"),
         ("real", "latents_classes are float64 (96, 6), not int64 [n, 6]"),
         ("fortran", "no plain array of numbers"),
         ("missing", "no item named 'imgs.npy'"),
@@ -295,6 +295,15 @@ def test_pixels_of_dsprites_are_binary(root: Path) -> None:
     save(root / "data" / "a.npz", arrays)
     with pytest.raises(DataError, match=r"^factorFile dsprites-0000004: .*0 or 1"):
         opened(root, "dsprites", "a.npz").load(4)
+
+
+def test_a_file_that_shrinks_later_is_an_error(root: Path) -> None:
+    path = root / "data" / "a.npz"
+    save(path, dsprites(), np.savez)
+    source = opened(root, "dsprites", "a.npz")
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(DataError, match=r"^factorFile dsprites-0000095: EOFError: the file ends"):
+        source.load(95)
 
 
 def test_the_file_is_in_the_folder(root: Path) -> None:
