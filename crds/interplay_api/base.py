@@ -24,6 +24,8 @@ from .rules import Rule
 __all__ = ["ApiModel", "LabelKey", "Labels", "Name", "ParamName", "Parameters", "Sha256", "Text"]
 
 MAX_PARAMETER_BYTES = 4096
+MAX_PARAMETER_DEPTH = 3
+"""Lists and maps inside each other in one parameter. JSON of any depth stops whoever reads it."""
 
 
 class ApiModel(BaseModel):
@@ -85,7 +87,15 @@ class ApiModel(BaseModel):
         return schema
 
 
+def _is_deep(value: Any, depth: int = MAX_PARAMETER_DEPTH) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inner) and (depth == 0 or any(_is_deep(v, depth - 1) for v in inner))
+
+
 def _small_json(value: dict[str, Any]) -> dict[str, Any]:
+    for name, item in value.items():
+        if _is_deep(item):
+            raise ValueError(f"{name} is nested more than {MAX_PARAMETER_DEPTH} deep")
     try:
         size = len(canonical_json(value))
     except TypeError:
@@ -108,7 +118,7 @@ Parameters = Annotated[
     Field(max_length=32, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
     AfterValidator(_small_json),
 ]
-"""A free map of JSON values. Names, values and size are judged here alone: no schema can."""
+"""A free map of JSON values. Names and size are judged here alone: no schema can."""
 
 LabelKey = Annotated[
     str,

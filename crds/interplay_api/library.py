@@ -228,6 +228,9 @@ class MeasurementSpec(ApiModel):
     )
     parameters: Parameters = Field(default_factory=dict, description="Parameters of the code.")
     numerics: int = Field(1, ge=1, le=10_000, description="Version of the numbers it gives.")
+    repeatable: bool = Field(
+        True, description="Whether the same input gives the same numbers; timings do not."
+    )
     description: Text | None = Field(None, description="For people.")
 
 

@@ -42,6 +42,9 @@ class Cell(ApiModel):
     )
     category: Literal["property", "benefit"] = Field(description="What the number speaks of.")
     numerics: int = Field(ge=1, le=10_000, description="Version of the numbers it gives.")
+    repeatable: bool = Field(
+        True, description="Whether the same input gives the same numbers; otherwise never reused."
+    )
     parameters: Parameters = Field(default_factory=dict, description="Parameters of the code.")
     references: References = Field(
         default_factory=dict, description="Further datasets that it reads, by role."

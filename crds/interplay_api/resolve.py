@@ -156,6 +156,7 @@ class _Resolver:
                     entry_point=found.entry_point,
                     category=found.category,
                     numerics=found.numerics,
+                    repeatable=found.repeatable,
                     parameters=found.parameters,
                     key="0" * 64,
                 )

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .base import ApiModel
+from .base import MAX_PARAMETER_DEPTH, ApiModel
 
 __all__ = ["SchemaError", "structural"]
 
 Schema = dict[str, Any]
 
+FREE = "x-kubernetes-preserve-unknown-fields"
 KEPT = {
-    "object": {"minProperties", "maxProperties", "x-kubernetes-preserve-unknown-fields"},
+    "object": {"minProperties", "maxProperties"},
     "array": {"minItems", "maxItems", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"},
     "string": {"minLength", "maxLength", "pattern", "enum"},
     "integer": {"minimum", "maximum", "enum"},
@@ -113,7 +114,8 @@ class _Converter:
             values = node.pop("additionalProperties", {})
         if "maxProperties" not in node:
             raise SchemaError(f"{path}: a map without maxProperties")
-        if node.get("x-kubernetes-preserve-unknown-fields"):
+        if node.pop(FREE, False):
+            out["additionalProperties"] = _free(MAX_PARAMETER_DEPTH)
             return []
         out["additionalProperties"] = self.convert(values, f"{path}.*")
         return _key_rules(names, path)
@@ -123,6 +125,14 @@ class _Converter:
         if "description" not in node:
             raise SchemaError(f"{path}: no description")
         return out
+
+
+def _free(depth: int) -> Schema:
+    """Any JSON value in which so many lists and maps may hold each other."""
+    if depth == 0:
+        return {FREE: True, "nullable": True, "maxItems": 0, "maxProperties": 0}
+    inner = _free(depth - 1)
+    return {FREE: True, "nullable": True, "items": inner, "additionalProperties": inner}
 
 
 def _exclusive_bounds(node: Schema, out: Schema) -> None:

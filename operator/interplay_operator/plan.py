@@ -193,4 +193,4 @@ def reusable_keys(spec: ModelRunSpec) -> set[str]:
             models.append(others[cell.reference_model])
         return is_pinned(models, [datasets[d] for d in cell.datasets.values()], image)
 
-    return {c.key for c in plan.cells if pinned(c)}
+    return {c.key for c in plan.cells if c.repeatable and pinned(c)}

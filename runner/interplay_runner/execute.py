@@ -10,16 +10,14 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from interplay_api.plan import RunSettings
 
+from .chunk import Chunk, Parts, concatenated, cut, joined, keep
 from .columns import column_name, record_columns, rows_finite, table_name
 from .decode import Decoder
 from .errors import DataError, ModelError, one_line
@@ -49,9 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Clock", "PassRun"]
 
-Parts = dict[str, list[npt.NDArray[np.generic]]]
-"""The columns of a shard, piece by piece."""
-
 
 class Clock:
     """Wall time by phase."""
@@ -66,16 +61,6 @@ class Clock:
             yield
         finally:
             self.seconds[phase] += time.perf_counter() - start
-
-
-@dataclass
-class _Chunk:
-    """The rows of one chunk, all views, on the CPU and without padding."""
-
-    rows: range
-    ids: Sequence[str]
-    labels: Tensor
-    outputs: dict[View, Output]
 
 
 class PassRun:
@@ -191,16 +176,16 @@ class PassRun:
         """The columns that have every row, without what a failed measurement has left."""
         members = [m for m in self.pass_.members if m.shared and m.index in failed]
         lost = tuple(f"{m.cell.measurement}/" for m in members)
-        columns = _concatenated({n: p for n, p in parts.items() if not n.startswith(lost)})
+        columns = concatenated({n: p for n, p in parts.items() if not n.startswith(lost)})
         return {name: column for name, column in columns.items() if len(column) == rows}
 
     def _read(self, tables: Parts) -> Columns:
         """The tables of which somebody is left to read; those of a lost view are not whole."""
         live = self.live_views()
         names = {table_name(output, v) for output, v in self.pass_.tables() if v in live}
-        return _concatenated({name: pieces for name, pieces in tables.items() if name in names})
+        return concatenated({name: pieces for name, pieces in tables.items() if name in names})
 
-    def _chunk(self, rows: range, batches: Iterator[Batch], parts: Parts) -> _Chunk:
+    def _chunk(self, rows: range, batches: Iterator[Batch], parts: Parts) -> Chunk:
         """Decode and forward one chunk, batch by batch; batch measurements run in between."""
         labels: list[Tensor] = []
         outputs: dict[View, list[Output]] = defaultdict(list)
@@ -216,8 +201,8 @@ class PassRun:
             for member in self.live(BatchMeasurement):
                 with self._alone(member, place.start):
                     self._run_batch(member, batch, parts)
-        whole = {v: _joined(o) for v, o in outputs.items() if v in self.live_views()}
-        return _Chunk(rows, self.ids[rows.start : rows.stop], torch.cat(labels), whole)
+        whole = {v: joined(o) for v, o in outputs.items() if v in self.live_views()}
+        return Chunk(rows, self.ids[rows.start : rows.stop], torch.cat(labels), whole)
 
     def _forward(self, view: View, batch: Batch) -> Output | None:
         """The valid rows of one view, on the CPU; None where the view cannot be had."""
@@ -272,9 +257,9 @@ class PassRun:
         assert isinstance(measurement, BatchMeasurement)
         with torch.enable_grad():
             columns = measurement.run_batch(self.network, batch)
-        _keep(member, columns, len(batch.ids), batch.valid, parts)
+        keep(member, columns, len(batch.ids), batch.valid, parts)
 
-    def _describe(self, view: View, output: Output, chunk: _Chunk, parts: Parts) -> None:
+    def _describe(self, view: View, output: Output, chunk: Chunk, parts: Parts) -> None:
         """The columns of one view: which rows are finite, and the record where one is wanted."""
         parts[column_name("finite", view)].append(rows_finite(output.logits))
         if view in self.pass_.giving("features"):
@@ -301,7 +286,7 @@ class PassRun:
                 raise DataError(f"class {max(labels)} is not below the model's {top}")
         return [list(s) for s in found]
 
-    def _tabulate(self, chunk: _Chunk, tables: Parts) -> None:
+    def _tabulate(self, chunk: Chunk, tables: Parts) -> None:
         """Keep rows of logits and features for the measurements that ask for tables."""
         for (output, view), limit in self.pass_.tables().items():
             if view in chunk.outputs:
@@ -309,32 +294,20 @@ class PassRun:
                 rows = getattr(chunk.outputs[view], output)[:end]
                 tables[table_name(output, view)].append(rows.numpy())
 
-    def _stream(self, chunk: _Chunk, states: Sums, parts: Parts) -> None:
+    def _stream(self, chunk: Chunk, states: Sums, parts: Parts) -> None:
         """Rows cut by block go into the sums of every stream measurement, and its columns."""
         for member in self.live(StreamMeasurement):
             measurement = member.measurement
             assert isinstance(measurement, StreamMeasurement)
             with self._alone(member, chunk.rows.start), torch.no_grad():
-                for block, part in _cut(chunk, self.blocks[member.index]):
+                for block, part in cut(chunk, self.blocks[member.index]):
                     key = member.index, block
                     if key not in states:
                         states[key] = measurement.init(member.info)
                     outputs = member.own(part.outputs)
                     measurement.update(states[key], part.ids, part.labels, outputs)
                     columns = measurement.samples(part.ids, part.labels, outputs)
-                    _keep(member, columns, len(part.ids), len(part.ids), parts)
-
-
-def _keep(member: Member, columns: Columns, rows: int, valid: int, parts: Parts) -> None:
-    """Take a measurement's own columns, `rows` long, of which `valid` count."""
-    for name, given in columns.items():
-        column = np.asarray(given)
-        if column.ndim != 1 or len(column) != rows or column.dtype.kind not in "bif":
-            raise ValueError(
-                f"column {name}: {column.dtype} {column.shape}, "
-                f"not one number for each of {rows} rows"
-            )
-        parts[f"{member.cell.measurement}/{name}"].append(column[:valid])
+                    keep(member, columns, len(part.ids), len(part.ids), parts)
 
 
 def _sees(pass_: Pass, model: str) -> bool:
@@ -347,30 +320,3 @@ def _network(model: LoadedModel, classes: Sequence[int] | None) -> Network:
     if classes and classes[-1] < network.info.num_classes:
         return RestrictedNetwork(network, classes)
     return network
-
-
-def _concatenated(parts: Parts) -> Columns:
-    return {name: np.concatenate(pieces) for name, pieces in parts.items()}
-
-
-def _joined(outputs: Sequence[Output]) -> Output:
-    return Output(
-        torch.cat([o.logits for o in outputs]),
-        torch.cat([o.features for o in outputs]),
-        {name: torch.cat([o.layers[name] for o in outputs]) for name in outputs[0].layers},
-    )
-
-
-def _part(output: Output, rows: slice) -> Output:
-    layers = {name: x[rows] for name, x in output.layers.items()}
-    return Output(output.logits[rows], output.features[rows], layers)
-
-
-def _cut(chunk: _Chunk, blocks: Sequence[range]) -> Iterator[tuple[int, _Chunk]]:
-    """The part of a chunk in each block that it touches."""
-    for index, block in enumerate(blocks):
-        start, stop = max(block.start, chunk.rows.start), min(block.stop, chunk.rows.stop)
-        if start < stop:
-            rows = slice(start - chunk.rows.start, stop - chunk.rows.start)
-            outputs = {v: _part(o, rows) for v, o in chunk.outputs.items()}
-            yield index, _Chunk(range(start, stop), chunk.ids[rows], chunk.labels[rows], outputs)

@@ -148,7 +148,7 @@ class ModelInfo:
     layers: Mapping[str, int] = field(default_factory=dict)
     head: Head | None = field(default=None, compare=False)
     reference: ModelInfo | None = None
-    macs: int | None = None
+    macs: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ def build(cell: Cell, seed: int) -> Measurement:
         raise PlanError(
             f"category: the plan says {cell.category}, {cell.entry_point} is a {kind.category}"
         )
+    if cell.repeatable and not kind.repeatable:
+        # Otherwise its numbers would be copied to where they were never measured.
+        raise PlanError(f"repeatable: {cell.entry_point} gives other numbers each time: say false")
     try:
         params = kind.Params.model_validate(cell.parameters)
     except ValidationError as error:

@@ -56,6 +56,7 @@ def measurement(name: str) -> Measurement:
             entry_point=spec.entry_point,
             category=spec.category,
             numerics=spec.numerics,
+            repeatable=spec.repeatable,
             parameters=spec.parameters,
             key="0" * 64,
         ),
