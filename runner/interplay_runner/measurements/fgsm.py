@@ -13,9 +13,11 @@ from torch.nn import functional
 
 from interplay_api.names import metric_key
 from interplay_runner.measurement import (
+    GRADIENT,
     Batch,
     BatchMeasurement,
     Columns,
+    ModelInfo,
     Network,
     Parameters,
     UnmeasurableError,
@@ -41,15 +43,19 @@ class Fgsm(BatchMeasurement):
     """Top-1 under the fast gradient sign method, per epsilon.
 
     x' = clip(x + eps/255 sign(grad_x CE(f(x), y)), 0, 1) in pixel space, so |x' - x| <= eps/255 in
-    the maximum norm. In [0, 1], higher is better, at most about the clean top-1, which epsilon 0
-    gives; Wilson's interval. One forward and backward serves all epsilons, then one forward each.
-    One step is a weak attack: the value is an upper bound of robust accuracy. Source: Goodfellow
-    et al. 2015, arXiv 1412.6572.
+    the maximum norm; `fgsm_top1` is the share still right. In [0, 1], higher is better, at most
+    about the clean top-1, which epsilon 0 gives; Wilson's interval. One forward and backward serves
+    all epsilons, then one forward each. One step is a weak attack: the value is an upper bound of
+    robust accuracy. Source: Goodfellow et al. 2015, arXiv 1412.6572.
     """
 
     Params = FgsmParams
     category = "benefit"
     params: FgsmParams
+
+    def forwards(self, model: ModelInfo) -> float:
+        del model
+        return GRADIENT + len(self.params.epsilons)
 
     def run_batch(self, network: Network, batch: Batch) -> Columns:
         direction = _gradient(network, batch).sign_()
