@@ -27,7 +27,7 @@ $(VENV)/ready: constraints.txt pyproject.toml
 	  $(BIN)/uv pip install -q -p $(VENV) --no-deps -e .
 	@touch $@
 
-.PHONY: setup demo run test lint types generate verify images cluster-up cluster-down zoo lock clean
+.PHONY: setup demo run test lint types generate verify images results cluster-up cluster-down zoo lock clean
 setup: $(VENV)/ready ## Make the virtual environment
 
 demo: setup ## A Kubernetes, the images, the chart, twelve models: ends with their table
@@ -65,6 +65,11 @@ cluster-up: setup ## Start a local Kubernetes (kubeconfig: .cluster/kubeconfig)
 
 cluster-down: setup ## Stop it and leave nothing behind
 	@$(BIN)/python -m cluster down
+
+results: setup ## Measure the whole catalogue on the digits anew (half an hour)
+	@mkdir -p .build
+	@$(BIN)/interplay run examples/digits/catalogue.yaml -o csv > .build/results.csv
+	@mv .build/results.csv examples/digits/results.csv
 
 zoo: setup ## Train the twelve digits models anew
 	@$(BIN)/python -m interplay_runner.zoo.train

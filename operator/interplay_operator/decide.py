@@ -132,7 +132,9 @@ def _without_job(view: RunView) -> Step:
 
 def _create(view: RunView) -> Step:
     if not view.evidence.refusal:
-        return Step(create=True)
+        # The same status again changes nothing, but it is refused where our view is old: this
+        # attempt may have had its Job, and the Job its end.
+        return Step(status=view.status, create=True)
     quota = "exceeded quota" in view.evidence.refusal
     seen = Observation(
         State.WAITING, RunReason.QUOTA if quota else RunReason.CREATE, view.evidence.refusal
@@ -154,20 +156,23 @@ def _watch(view: RunView, job: JobRecord) -> Step:
     """The current attempt has a Job."""
     pods = [p for p in view.pods if p.meta.owner_uid == job.meta.uid]
     seen = observe(job, pods, view.evidence.events or ())
-    disrupted = [p.meta.uid for p in pods if p.disrupted and p.phase == "Failed"]
-    counted = list(dict.fromkeys([*view.status.disruptions, *disrupted]))[:101]
+    disrupted = [p for p in pods if p.disrupted and p.phase == "Failed"]
+    uids = (p.meta.uid for p in disrupted)
+    counted = list(dict.fromkeys([*view.status.disruptions, *uids]))[:101]
     status = view.status.model_copy(update={"job_uid": job.meta.uid, "disruptions": counted})
     if seen.state is State.SUCCEEDED:
         assert seen.pod is not None
         return _take(view, status, job, seen.pod)
     if seen.state is State.FAILED:
-        return _fail(view, seen.reason, seen.message)
+        return finish(view, status, RunCondition.FAILED, seen.reason, seen.message)
     if seen.state is State.LOST:
         if not view.evidence.pods_listed:
             return Step(ask=Ask.PODS, about=job.meta.uid)
         return _rerun(view, RunReason.RESULT_LOST, seen.message)
     if len(counted) > view.spec.pod.max_disruptions:
-        return _fail(view, RunReason.DISRUPTED, f"{len(counted)} pods were disrupted")
+        why = "".join(f", the last by {p.disruption}" for p in disrupted[-1:])
+        text = f"{len(counted)} pods were disrupted{why}"
+        return finish(view, status, RunCondition.FAILED, RunReason.DISRUPTED, text)
     if job.meta.deleting:
         return Step()
     if view.policy.suspend or job.suspended:
@@ -195,10 +200,10 @@ def _suspension(view: RunView, status: ModelRunStatus, job: JobRecord, seen: Obs
 
 def _waiting(view: RunView, status: ModelRunStatus, seen: Observation) -> Step:
     """Explain what it waits for; fail what waiting cannot heal."""
-    if seen.puzzled_by and view.evidence.events is None:
+    if (about := _untold(view, seen)) and view.evidence.events is None:
         job = _current_job(view)
         meta = seen.pod.meta if seen.pod else job.meta if job else view.run.meta
-        return _ask_events(view, status, seen.puzzled_by, meta.created)
+        return _ask_events(view, status, about, meta.created)
     wake: datetime | None = None
     if seen.reason in COUNTED:
         status = status.model_copy(update={"stuck_since": status.stuck_since or stamp(view.now)})
@@ -213,6 +218,15 @@ def _waiting(view: RunView, status: ModelRunStatus, seen: Observation) -> Step:
         again = view.now + timedelta(seconds=ASK_AGAIN_SECONDS)
         return replace(_starting(view, status), wake=again)
     return replace(write(view, status, waiting=(seen.reason, seen.message)), wake=wake)
+
+
+def _untold(view: RunView, seen: Observation) -> str:
+    """Uid of the object whose Events would say more than what was seen."""
+    pod = view.spec.pod
+    secrets = pod.image_pull_secrets or pod.service_account_name
+    if seen.pod and seen.reason == RunReason.IMAGE and secrets:
+        return seen.pod.meta.uid
+    return seen.puzzled_by
 
 
 def _ask_events(view: RunView, status: ModelRunStatus, uid: str, created: str) -> Step:

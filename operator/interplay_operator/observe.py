@@ -14,7 +14,6 @@ from .workloads import EventRecord, JobRecord, PodRecord
 
 __all__ = ["Observation", "State", "observe"]
 
-OUT_OF_MEMORY_EXIT = 137
 IMAGE_REASONS = {
     "ErrImagePull",
     "ImagePullBackOff",
@@ -33,7 +32,10 @@ CONFIG_REASONS = {
     "PostStartHookError",
 }
 MOUNT_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedMapVolume"}
+MOUNT_SUMMARY = "Unable to attach or mount volumes"
+"""How the kubelet begins to say that there is trouble, without which: another Event says that."""
 SANDBOX_EVENT = "FailedCreatePodSandBox"
+PULL_SECRET_EVENT = "FailedToRetrieveImagePullSecret"
 
 
 class State(StrEnum):
@@ -119,11 +121,14 @@ def _alive(pod: PodRecord, events: list[EventRecord]) -> Observation:
     def waits(reason: str, message: str) -> Observation:
         return Observation(State.WAITING, reason, bounded(message), pod)
 
-    if pod.running:
+    # Between the container's end and the pod's, nothing has changed for anybody.
+    if pod.running or pod.exit_code is not None:
         return Observation(State.RUNNING, RunReason.RUNNING, pod=pod)
     why = f"{pod.waiting_reason}: {pod.waiting_message}"
     if pod.waiting_reason in IMAGE_REASONS:
-        return waits(RunReason.IMAGE, why)
+        # The registry refuses; that a secret is missing, and which, only an Event says.
+        missing = [e.message for e in events if e.reason == PULL_SECRET_EVENT]
+        return waits(RunReason.IMAGE, " ".join([*missing[-1:], why]))
     if pod.waiting_reason in CONFIG_REASONS:
         return waits(RunReason.CONFIG, why)
     if pod.unscheduled:
@@ -136,7 +141,9 @@ def _alive(pod: PodRecord, events: list[EventRecord]) -> Observation:
             pod,
             since=pod.unscheduled_since or pod.meta.created,
         )
-    for event in reversed(events):
+    # What says most comes last: details after summaries, and the new after the old.
+    ranked = sorted(events, key=lambda e: not e.message.startswith(MOUNT_SUMMARY))
+    for event in reversed(ranked):
         text = f"{event.reason}: {event.message}"
         if event.reason in MOUNT_EVENTS:
             return waits(RunReason.MOUNT, text)
@@ -156,7 +163,7 @@ def _without_pod(
     if failed:
         last = _failed(job, failed[-1:])
         # Disruptions are retried by the Job controller without being counted.
-        text = "disrupted" if failed[-1].disrupted else f"{last.reason}: {last.message}"
+        text = failed[-1].disruption or f"{last.reason}: {last.message}"
         return Observation(State.WAITING, RunReason.RETRYING, bounded(text), failed[-1])
     return Observation(State.WAITING, RunReason.STARTING, puzzled_by=job.meta.uid)
 

@@ -54,7 +54,8 @@ class PodRecord:
     meta: Meta
     run_uid: str
     phase: str
-    disrupted: bool
+    disruption: str
+    """Who takes it away and why, in the words of who does; empty when nobody does."""
     reason: str
     message: str
     """Of the pod itself, for example Evicted or UnexpectedAdmissionError."""
@@ -77,6 +78,8 @@ class PodRecord:
         status = item.get("status") or {}
         conditions = {c["type"]: c for c in status.get("conditions") or ()}
         scheduled = conditions.get("PodScheduled", {})
+        target = conditions.get("DisruptionTarget", {})
+        taken = target.get("status") == "True"
         away = scheduled.get("status") == "False"
         states = [
             c.get("state") or {}
@@ -89,7 +92,7 @@ class PodRecord:
             meta=Meta.of(item),
             run_uid=(item["metadata"].get("labels") or {}).get(LABEL_MODELRUN_UID, ""),
             phase=status.get("phase", "Pending"),
-            disrupted=conditions.get("DisruptionTarget", {}).get("status") == "True",
+            disruption=f"{target.get('reason', '')}: {target.get('message', '')}" if taken else "",
             reason=status.get("reason", ""),
             message=status.get("message", ""),
             node=(item.get("spec") or {}).get("nodeName", ""),
@@ -103,6 +106,11 @@ class PodRecord:
             exit_message=ended.get("message", ""),
             exit_time=ended.get("finishedAt") or "",
         )
+
+    @property
+    def disrupted(self) -> bool:
+        """Whether its end is nobody's failure."""
+        return bool(self.disruption)
 
     @property
     def over(self) -> bool:

@@ -58,10 +58,10 @@ def _run(args: argparse.Namespace, env: Mapping[str, str], log: JsonLog, stop: S
     """Everything between the plan's text and the report's bytes."""
     plan = read_plan(args.plan, args.plan_digest)
     log.event("plan", model=plan.model.name, cells=len(plan.cells), digest=args.plan_digest)
-    # Loads torch: a bad plan is refused without waiting for it.
-    from .run import Identity, run_plan
+    # Loads torch, for seconds: a bad plan is refused without it, and an evicted pod ends in it.
+    with stop.at_once():
+        from .run import Identity, run_plan
 
-    stop.check()
     outputs = env.get("INTERPLAY_OUTPUTS")
     report = run_plan(
         plan,

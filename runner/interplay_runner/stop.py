@@ -19,6 +19,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._at_once = False
 
     def check(self) -> None:
         """Raise Stopped once somebody asked for it."""
@@ -29,6 +30,18 @@ class Stop:
         self.signal = number
         # A second signal means it: the default action ends the process at once.
         signal.signal(number, signal.SIG_DFL)
+        if self._at_once:
+            raise Stopped
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While this lasts nothing can be lost, so a signal raises Stopped where it comes."""
+        self.check()
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,17 +55,22 @@ def images(admin: Kubectl) -> dict[str, str]:
     return dict(line.split("=", 1) for line in done.stdout.split())
 
 
-@pytest.fixture
-def chart(admin: Kubectl) -> Kubectl:
+def install() -> None:
     """The chart with the images of this tree; left installed, since the next test wants it too."""
     subprocess.run(
         [ROOT / "cluster" / "install.sh"], stdout=subprocess.DEVNULL, timeout=1800, check=True
     )
-    return admin
 
 
 @pytest.fixture
-def kubectl(chart: Kubectl) -> Iterator[Kubectl]:
+def chart(admin: Kubectl) -> Kubectl:
+    """The operator's own namespace, with the chart in it."""
+    install()
+    return admin
+
+
+@contextmanager
+def own_namespace(chart: Kubectl) -> Iterator[Kubectl]:
     """A namespace of the test's own that admits only pods of pod security `restricted`."""
     name = f"test-{secrets.token_hex(4)}"
     chart.run("create", "namespace", name)
@@ -73,3 +79,10 @@ def kubectl(chart: Kubectl) -> Iterator[Kubectl]:
         yield Kubectl(chart.binary, chart.kubeconfig, name)
     finally:
         chart.run("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def kubectl(chart: Kubectl) -> Iterator[Kubectl]:
+    """A namespace for one test."""
+    with own_namespace(chart) as own:
+        yield own

@@ -87,6 +87,22 @@ def test_pods_give_the_numbers_of_a_local_run_and_nothing_stays(
     )
 
 
+def test_a_report_too_long_for_its_message_comes_back_by_the_log(
+    kubectl: Kubectl, tmp_path: Path
+) -> None:
+    groups = ["calibration", "geometry", "symmetry", "fairness", "transfer", "agreement", "cost"]
+    measurements = {"groups": groups, "names": ["corruptions"]}
+    manifest = evaluation("long", [ROTATED], measurements, overrides={"limit": 200})
+    kubectl.apply(manifest)
+    item = kubectl.until_condition("long", "Complete", timeout=300)
+    (measured,) = values(item).values()
+    (expected,) = local_results(manifest, tmp_path).values()
+    assert len(expected) > 150, "about 120 values fit into a termination message"
+    assert measured.keys() == expected.keys()
+    for key, want in expected.items():
+        assert measured[key]["value"] == pytest.approx(want["value"], abs=1e-6, rel=1e-6), key
+
+
 def test_one_bad_model_leaves_the_good_ones_alone(kubectl: Kubectl) -> None:
     bad: Object = {"inline": {"timm": "resnet_that_never_was"}, "alias": "bad"}
     kubectl.apply(evaluation("mixed", [PLAIN, bad], {"names": ["top-k"]}))

@@ -161,7 +161,12 @@ def pod(
             "message": unscheduled,
             "lastTransitionTime": CREATED,
         },
-        {"type": "DisruptionTarget", "status": str(disrupted)},
+        {
+            "type": "DisruptionTarget",
+            "status": str(disrupted),
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+        },
     ]
     meta = _meta(uid, uid, 11, ("Job", of.meta.uid))
     meta["labels"] = {"interplay.dev/modelrun-uid": of.meta.owner_uid}

@@ -44,8 +44,9 @@ def test_the_attempt_is_written_with_its_job_and_only_with_a_slot() -> None:
     assert decide(view(policy={"suspend": True})) == Step()
 
 
-def test_a_job_that_was_never_seen_is_created_again_without_another_write() -> None:
-    assert decide(view(STARTED)) == Step(create=True)
+def test_a_job_that_was_never_seen_is_created_again_if_our_view_is_new() -> None:
+    # The same status changes nothing, but its resourceVersion is held against the server.
+    assert decide(view(STARTED)) == Step(status=STARTED.status, create=True)
 
 
 def test_a_result_is_published_before_the_job_is_complete() -> None:
@@ -80,9 +81,10 @@ def test_a_second_job_starts_only_when_the_first_is_gone_with_its_pods() -> None
     assert decide(view(second, jobs=[JOB])) == Step(delete=(JOB,))
     left = pod(JOB, "Running", running=True)
     assert decide(view(second, pods=[left])) == Step()
-    assert decide(view(second, pods=[pod(JOB, "Failed", code=1)])) == Step(create=True)
+    create = Step(status=second.status, create=True)
+    assert decide(view(second, pods=[pod(JOB, "Failed", code=1)])) == create
     finished = job(STARTED, ended="Complete")
-    assert decide(view(second, jobs=[finished])) == Step(create=True)
+    assert decide(view(second, jobs=[finished])) == create
 
 
 def test_a_vanished_job_is_looked_for_before_it_counts_as_lost() -> None:
@@ -178,6 +180,19 @@ def test_events_are_read_after_some_patience() -> None:
     assert step.status.stuck_since is None
 
 
+@pytest.mark.parametrize("mode", [{"imagePullSecrets": ["s"]}, {"serviceAccountName": "a"}])
+def test_a_missing_pull_secret_is_named_by_an_event(mode: dict[str, object]) -> None:
+    made = resolved(mode)[0]
+    of = run(made, {**started(), "jobName": f"{made.name}-1"})
+    own = job(of)
+    stuck = pod(own, waiting=("ErrImagePull", "401 Unauthorized"))
+    assert decide(view(of, jobs=[own], pods=[stuck])) == Step(ask=Ask.EVENTS, about=stuck.meta.uid)
+    told = Evidence(events=(event("FailedToRetrieveImagePullSecret", "no secret s;"),))
+    step = decide(view(of, jobs=[own], pods=[stuck], evidence=told))
+    words = "no secret s; ErrImagePull: 401 Unauthorized"
+    assert condition(step, "Waiting") == ("True", RunReason.IMAGE, words)
+
+
 def test_a_job_that_is_refused_counts_the_start_deadline_too() -> None:
     refused = Evidence(refusal="create jobs: 403: denied by a webhook")
     step = decide(view(STARTED, evidence=refused))
@@ -241,6 +256,8 @@ def test_disruptions_are_counted_once_each_and_have_an_end() -> None:
     second = pod(own, "Failed", uid="p2", disrupted=True)
     step = decide(view(seen, jobs=[own], pods=[second]))
     assert condition(step, "Failed")[1] == RunReason.DISRUPTED
+    assert step.status is not None
+    assert step.status.disruptions == ["p1", "p2"]
 
 
 def test_the_evaluations_deadline_ends_everything() -> None:

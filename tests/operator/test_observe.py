@@ -35,6 +35,14 @@ CASES: dict[str, tuple[JobRecord, list[PodRecord], list[EventRecord], State, str
         JOB, [pod(JOB)], [event("FailedMount", "no such export")], State.WAITING,
         RunReason.MOUNT, "no such export",
     ),
+    "mount, and its summary": (
+        JOB, [pod(JOB)],
+        [
+            event("FailedMount", "no such export"),
+            event("FailedMount", "Unable to attach or mount volumes: unmounted volumes=[x]"),
+        ],
+        State.WAITING, RunReason.MOUNT, "no such export",
+    ),
     "quota": (
         JOB, [], [event("FailedCreate", "pods x is forbidden: exceeded quota: q")],
         State.WAITING, RunReason.QUOTA, "exceeded quota",
@@ -49,6 +57,7 @@ CASES: dict[str, tuple[JobRecord, list[PodRecord], list[EventRecord], State, str
     ),
     "suspended": (job(RUN, suspended=True), [], [], State.SUSPENDED, "", ""),
     "running": (JOB, [pod(JOB, "Running", running=True)], [], State.RUNNING, "PodRunning", ""),
+    "about to end": (JOB, [pod(JOB, "Running", code=0)], [], State.RUNNING, "PodRunning", ""),
     "bad model": (
         JOB, [pod(JOB, "Failed", code=64, message="interplay: BadModel: no such model")], [],
         State.FAILED, "BadModel", "no such model",
@@ -89,4 +98,6 @@ def test_a_result_counts_before_the_job_says_so_and_the_first_of_two_wins() -> N
 
 def test_an_evicted_bad_exit_is_not_the_models_fault() -> None:
     evicted = pod(JOB, "Failed", code=64, disrupted=True)
-    assert observe(JOB, [evicted]).state is State.WAITING
+    seen = observe(JOB, [evicted])
+    assert (seen.state, seen.reason) == (State.WAITING, RunReason.RETRYING)
+    assert seen.message == "EvictionByEvictionAPI: Eviction API: evicting"

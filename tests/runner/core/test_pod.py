@@ -185,3 +185,16 @@ def test_a_pod_killed_and_replaced_gives_the_numbers_of_a_run_without_a_cluster(
         for value, other in zip(ours.values, theirs.values, strict=True):
             assert (value.metric, value.n) == (other.metric, other.n)
             assert value.value == pytest.approx(other.value, rel=1e-6)
+
+
+def test_a_pod_that_is_stopped_before_it_has_begun_ends_at_once(tmp_path: Path) -> None:
+    pod = Pod(tmp_path, plan("top1"))
+    process = pod.start({})
+    assert process.stdout is not None
+    with process.stdout as lines:
+        assert json.loads(next(lines))["event"] == "plan"
+        process.send_signal(signal.SIGTERM)  # while torch is loaded, which takes a second and more
+        events = [json.loads(line)["event"] for line in lines]
+    assert process.wait(60) == 143
+    assert events == ["failed"]
+    assert pod.termination.read_text() == "interplay: Terminated: stopped by a signal\n"
