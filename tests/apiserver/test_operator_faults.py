@@ -124,7 +124,7 @@ def converged(hand: Hand, type_: str, alive: Callable[[], None]) -> Object:
         seen = found.get("observedGeneration") == item["metadata"]["generation"]
         return item if seen and found["status"] == "True" else None
 
-    return until(type_, look, 120)
+    return until(type_, look, 300)
 
 
 def numbers(item: Object) -> dict[str, float]:

@@ -47,7 +47,7 @@ class PgdAccuracy(BatchMeasurement):
 
     - `pgd_<norm>_top1_eps<eps>`: the share of images that are right as they are and at every x_k
       of every start. In [0, 1], higher is better; epsilon 0 gives the clean top-1. An upper bound
-      of robust accuracy: no gradient attack can do more than fail.
+      of robust accuracy, since an attack that fails proves nothing.
     - `pgd_<norm>_gradient_masking`: the same at the radius at which each image can become one and
       the same grey one (linf 1/2, l2 sqrt(C H W)/2), where no model keeps more than the share of
       its commonest label. In [0, 1], 0 is right; clearly above that share, gradients mislead the

@@ -19,7 +19,6 @@ RESERVED = frozenset(
 """These load files, change what the model returns, or have a field of their own."""
 NAME = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 """A layer or a pooling by its registered name; a path or an address does not fit."""
-MAX_DEPTH = 4
 
 
 def check_arguments(arguments: Mapping[str, object], field: str = "spec.args") -> None:
@@ -27,19 +26,18 @@ def check_arguments(arguments: Mapping[str, object], field: str = "spec.args") -
     for name, value in arguments.items():
         if name in RESERVED or name.startswith(("pretrained", "_")):
             raise ModelError(f"{field}.{name}: this argument cannot be given here")
-        _check_value(value, f"{field}.{name}", 0)
+        _check_value(value, f"{field}.{name}")
 
 
-def _check_value(value: object, field: str, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise ModelError(f"{field}: nested too deeply")
+def _check_value(value: object, field: str) -> None:
+    # How deep it goes is the API's to bound.
     if isinstance(value, list | tuple):
         for i, item in enumerate(value):
-            _check_value(item, f"{field}[{i}]", depth + 1)
+            _check_value(item, f"{field}[{i}]")
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            _check_value(str(key), field, depth + 1)
-            _check_value(item, f"{field}.{key}", depth + 1)
+            _check_value(str(key), field)
+            _check_value(item, f"{field}.{key}")
     elif isinstance(value, str):
         if not NAME.fullmatch(value):
             raise ModelError(f"{field}: {value[:80]!r} is not a plain name")
