@@ -21,6 +21,7 @@ __all__ = ["Ask", "Evidence", "Offer", "RunView", "Step", "finish", "write"]
 class Ask(StrEnum):
     """Evidence that a step wants before it decides."""
 
+    RUN = "run"
     JOB = "job"
     PODS = "pods"
     EVENTS = "events"
@@ -31,6 +32,7 @@ class Ask(StrEnum):
 class Evidence:
     """What was read beyond the cache; None where nobody asked."""
 
+    run_current: bool = False
     job_gone: bool = False
     pods_listed: bool = False
     events: tuple[EventRecord, ...] | None = None

@@ -45,8 +45,8 @@ def test_the_attempt_is_written_with_its_job_and_only_with_a_slot() -> None:
 
 
 def test_a_job_that_was_never_seen_is_created_again_if_our_view_is_new() -> None:
-    # The same status changes nothing, but its resourceVersion is held against the server.
-    assert decide(view(STARTED)) == Step(status=STARTED.status, create=True)
+    assert decide(view(STARTED)) == Step(ask=Ask.RUN)
+    assert decide(view(STARTED, evidence=Evidence(run_current=True))) == Step(create=True)
 
 
 def test_a_result_is_published_before_the_job_is_complete() -> None:
@@ -81,10 +81,9 @@ def test_a_second_job_starts_only_when_the_first_is_gone_with_its_pods() -> None
     assert decide(view(second, jobs=[JOB])) == Step(delete=(JOB,))
     left = pod(JOB, "Running", running=True)
     assert decide(view(second, pods=[left])) == Step()
-    create = Step(status=second.status, create=True)
-    assert decide(view(second, pods=[pod(JOB, "Failed", code=1)])) == create
+    assert decide(view(second, pods=[pod(JOB, "Failed", code=1)])) == Step(ask=Ask.RUN)
     finished = job(STARTED, ended="Complete")
-    assert decide(view(second, jobs=[finished])) == create
+    assert decide(view(second, jobs=[finished])) == Step(ask=Ask.RUN)
 
 
 def test_a_vanished_job_is_looked_for_before_it_counts_as_lost() -> None:
