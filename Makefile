@@ -7,8 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 SOURCES := crds/interplay_api operator/interplay_operator runner/interplay_runner cli/interplay_cli
-CHECKED := $(SOURCES) cluster images examples tests
+CHECKED := $(SOURCES) cluster images examples benchmarks tests
 DIGITS := examples/digits/evaluation.yaml
+SIZE ?= full
+SHARD ?= 1/1
 
 .PHONY: help
 help: ## List the targets
@@ -27,7 +29,7 @@ $(VENV)/ready: constraints.txt pyproject.toml
 	  $(BIN)/uv pip install -q -p $(VENV) --no-deps -e .
 	@touch $@
 
-.PHONY: setup demo run test lint types generate verify images results cluster-up cluster-down zoo lock clean
+.PHONY: setup demo run test lint types generate verify images results cluster-up cluster-down zoo lock bench-operator faults faults-full mutants clean
 setup: $(VENV)/ready ## Make the virtual environment
 
 demo: setup ## A Kubernetes, the images, the chart, twelve models: ends with their table
@@ -73,6 +75,22 @@ results: setup ## Measure the whole catalogue on the digits anew (half an hour)
 
 zoo: setup ## Train the twelve digits models anew
 	@$(BIN)/python -m interplay_runner.zoo.train
+
+bench-operator: setup ## The operator under load, 20 minutes of an idle machine (SIZE=quick: 3)
+	@$(BIN)/python -m cluster binaries etcd kube-apiserver kube-controller-manager
+	@$(BIN)/python -m benchmarks.operator --size $(SIZE)
+
+faults: setup ## 600 faults and 2,000 hostile inputs against the operator, 75 minutes
+	@$(BIN)/python -m cluster binaries etcd kube-apiserver kube-controller-manager
+	@$(BIN)/python -m tests.faults
+
+faults-full: setup ## All of them, one part of several (SHARD=1/4), taken up where it ended
+	@$(BIN)/python -m cluster binaries etcd kube-apiserver kube-controller-manager
+	@$(BIN)/python -m tests.faults --full --shard $(SHARD)
+
+mutants: setup ## Ten broken operators, each of which the faults must catch
+	@$(BIN)/python -m cluster binaries etcd kube-apiserver kube-controller-manager
+	@$(BIN)/python -m tests.faults --mutants
 
 lock: setup ## Resolve the pinned dependencies anew
 	@$(BIN)/uv pip compile -q --upgrade pyproject.toml --all-extras --python-version 3.11 \

@@ -21,7 +21,17 @@ from pydantic_core import CoreSchema
 from .names import canonical_json, plain
 from .rules import Rule
 
-__all__ = ["ApiModel", "LabelKey", "Labels", "Name", "ParamName", "Parameters", "Sha256", "Text"]
+__all__ = [
+    "ApiModel",
+    "Count",
+    "LabelKey",
+    "Labels",
+    "Name",
+    "ParamName",
+    "Parameters",
+    "Sha256",
+    "Text",
+]
 
 MAX_PARAMETER_BYTES = 4096
 MAX_PARAMETER_DEPTH = 3
@@ -108,6 +118,8 @@ def _small_json(value: dict[str, Any]) -> dict[str, Any]:
 Name = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$", max_length=63)
 ]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""Above it readers of JSON disagree, and an API server refuses what a hostile pod counted."""
 Text = Annotated[str, StringConstraints(max_length=1024)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 ParamName = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from .base import ApiModel, Labels, Name, Sha256
+from .base import ApiModel, Count, Labels, Name, Sha256
 from .constants import MAX_EVALUATION_NAME, MAX_MODELS
 from .library import ModelSpec
 from .report import Number
@@ -127,7 +127,7 @@ class Condition(ApiModel):
     message: Annotated[str, StringConstraints(max_length=1024)] = Field(
         "", description="For people."
     )
-    observed_generation: int | None = Field(None, ge=0, description="Generation it speaks of.")
+    observed_generation: Count | None = Field(None, description="Generation it speaks of.")
     last_transition_time: Timestamp = Field(description="When status last changed.")
 
 
@@ -137,12 +137,12 @@ Conditions = Annotated[list[Condition], Field(max_length=16), Keyed("type")]
 class ModelCounts(ApiModel):
     """How many models are in which state; they add up to total."""
 
-    total: int = Field(0, ge=0, description="All models.")
-    pending: int = Field(0, ge=0, description="Not started.")
-    running: int = Field(0, ge=0, description="With a live Job.")
-    succeeded: int = Field(0, ge=0, description="With results.")
-    failed: int = Field(0, ge=0, description="Without.")
-    reused: int = Field(0, ge=0, description="Of the succeeded, copied without a Job.")
+    total: Count = Field(0, description="All models.")
+    pending: Count = Field(0, description="Not started.")
+    running: Count = Field(0, description="With a live Job.")
+    succeeded: Count = Field(0, description="With results.")
+    failed: Count = Field(0, description="Without.")
+    reused: Count = Field(0, description="Of the succeeded, copied without a Job.")
 
 
 class ResultValue(ApiModel):
@@ -151,7 +151,7 @@ class ResultValue(ApiModel):
     value: Number = Field(description="The number.")
     low: Number | None = Field(None, description="Lower end of the 95 % interval.")
     high: Number | None = Field(None, description="Upper end of the 95 % interval.")
-    n: int | None = Field(None, ge=0, description="Samples behind it.")
+    n: Count | None = Field(None, description="Samples behind it.")
 
 
 class ModelResult(ApiModel):
@@ -166,7 +166,7 @@ class ModelResult(ApiModel):
 class EvaluationStatus(ApiModel):
     """What came of an Evaluation."""
 
-    observed_generation: int | None = Field(None, ge=0, description="Generation it speaks of.")
+    observed_generation: Count | None = Field(None, description="Generation it speaks of.")
     conditions: Conditions = Field(
         default_factory=list, description="Complete, Failed, Suspended, Progressing."
     )

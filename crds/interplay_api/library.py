@@ -157,7 +157,9 @@ class DatasetSpec(ApiModel):
         "test", description="Which part, part of every value's key."
     )
     num_classes: int | None = Field(None, ge=1, le=100_000, description="Number of classes.")
-    size: int | None = Field(None, ge=1, description="Number of samples, checked when given.")
+    size: int | None = Field(
+        None, ge=1, le=10**12, description="Number of samples, checked when given."
+    )
     revision: Annotated[str, StringConstraints(max_length=128)] | None = Field(
         None, description="What pins the content, for example a digest of the file list."
     )

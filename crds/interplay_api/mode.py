@@ -38,7 +38,9 @@ class EnvVar(ApiModel):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=100)] = (
         Field(description="Name.")
     )
-    value: Annotated[str, StringConstraints(max_length=1024)] = Field("", description="Value.")
+    value: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        "", description="Value, as it is: $(NAME) is no reference."
+    )
 
 
 class ModeVolume(ApiModel):

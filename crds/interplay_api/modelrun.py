@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from .base import ApiModel, Name, Sha256
+from .base import ApiModel, Count, Name, Sha256
 from .evaluation import Conditions, Timestamp
 from .mode import PodShape
 from .plan import Plan
@@ -62,7 +62,7 @@ class CellStatus(ApiModel):
 class ModelRunStatus(ApiModel):
     """What came of a ModelRun."""
 
-    observed_generation: int | None = Field(None, ge=0, description="Generation it speaks of.")
+    observed_generation: Count | None = Field(None, description="Generation it speaks of.")
     conditions: Conditions = Field(
         default_factory=list, description="Complete, Failed, Running, Waiting."
     )

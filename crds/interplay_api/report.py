@@ -13,10 +13,15 @@ import zlib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
-from .base import ApiModel, Sha256
-from .constants import MAX_LOG_BYTES, MAX_LOG_LINE, MAX_TERMINATION_BYTES
+from .base import ApiModel, Count, Sha256
+from .constants import (
+    MAX_LOG_BYTES,
+    MAX_LOG_LINE,
+    MAX_RUN_STATUS_BYTES,
+    MAX_TERMINATION_BYTES,
+)
 
 __all__ = [
     "CellResult",
@@ -32,8 +37,15 @@ __all__ = [
     "parse_report",
 ]
 
+
+def _one_line(text: str) -> str:
+    """Without what would move a cursor, break a line or turn the direction of writing."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,100}$", max_length=100)]
-Short = Annotated[str, StringConstraints(max_length=300)]
+Short = Annotated[str, StringConstraints(max_length=300), AfterValidator(_one_line)]
+Word = Annotated[str, StringConstraints(max_length=40), AfterValidator(_one_line)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 MARK = "interplay-report/1"
@@ -42,6 +54,11 @@ LINE = re.compile(
 )
 STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)  # the last may be open: then linear too
 MAX_JSON_DEPTH = 12
+MAX_JSON_BYTES = MAX_RUN_STATUS_BYTES + MAX_LOG_LINE
+"""What is larger would be refused in the end: its numbers must fit a status."""
+MAX_JSON_ITEMS = 100_000
+MAX_JSON_KEYS = 64
+"""Parsed, small items take a hundred times their bytes; an honest report has fewer."""
 
 
 class ReportError(ValueError):
@@ -56,7 +73,7 @@ class Value(ApiModel):
     n: int | None = Field(None, ge=0, le=10**12, description="Samples behind it.")
     low: Number | None = Field(None, description="Lower end of the 95 % interval.")
     high: Number | None = Field(None, description="Upper end of the 95 % interval.")
-    method: Annotated[str, StringConstraints(max_length=40)] | None = Field(
+    method: Word | None = Field(
         None, description="How the interval was made; exact or none where there is none."
     )
     null: Number | None = Field(
@@ -81,15 +98,15 @@ class CellResult(ApiModel):
 class Provenance(ApiModel):
     """Where the numbers came from; never part of a key."""
 
-    versions: Annotated[
-        dict[Annotated[str, StringConstraints(max_length=40)], Short], Field(max_length=24)
-    ] = Field(default_factory=dict, description="Versions of runner and libraries.")
+    versions: Annotated[dict[Word, Short], Field(max_length=24)] = Field(
+        default_factory=dict, description="Versions of runner and libraries."
+    )
     device: Short | None = Field(None, description="What computed.")
     weights_sha256: Sha256 | None = Field(None, description="Digest of the weights.")
-    seconds: Annotated[
-        dict[Annotated[str, StringConstraints(max_length=40)], Number], Field(max_length=24)
-    ] = Field(default_factory=dict, description="Wall time by phase.")
-    forwards: int | None = Field(None, ge=0, description="Samples times views sent through.")
+    seconds: Annotated[dict[Word, Number], Field(max_length=24)] = Field(
+        default_factory=dict, description="Wall time by phase."
+    )
+    forwards: Count | None = Field(None, description="Samples times views sent through.")
 
 
 class Report(ApiModel):
@@ -132,6 +149,8 @@ def _depth(text: str) -> int:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_JSON_KEYS:
+        raise ReportError(f"report: {len(pairs)} keys in one object")
     out = dict(pairs)
     if len(out) != len(pairs):
         raise ReportError("report: a key stands twice in one object")
@@ -144,7 +163,8 @@ def _refuse_constant(token: str) -> Any:
 
 def parse_report(data: bytes) -> Report:
     """Read hostile bytes; raises ReportError with one line."""
-    if len(data) > MAX_LOG_BYTES * 4:
+    items = sum(data.count(c) for c in (b",", b"[", b"{"))
+    if len(data) > MAX_JSON_BYTES or items > MAX_JSON_ITEMS:
         raise ReportError(f"report: {len(data)} bytes are too many")
     try:
         text = data.decode("ascii")
@@ -158,9 +178,9 @@ def parse_report(data: bytes) -> Report:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(p) for p in first["loc"])
-        raise ReportError(f"report: {field}: {first['msg']}"[:300]) from None
+        raise ReportError(_one_line(f"report: {field}: {first['msg']}")[:300]) from None
     except (ValueError, RecursionError) as error:
-        raise ReportError(f"report: not JSON: {error}"[:300]) from None
+        raise ReportError(_one_line(f"report: not JSON: {error}")[:300]) from None
 
 
 def encode_termination(data: bytes) -> bytes:
@@ -174,7 +194,7 @@ def encode_termination(data: bytes) -> bytes:
 def _unpack(sha: str, packed: str) -> bytes:
     try:
         engine = zlib.decompressobj()
-        data = engine.decompress(base64.b64decode(packed, validate=True), MAX_LOG_BYTES * 4)
+        data = engine.decompress(base64.b64decode(packed, validate=True), MAX_JSON_BYTES)
     except (ValueError, zlib.error) as error:
         raise ReportError(f"report: damaged: {error}") from None
     if engine.unconsumed_tail or not engine.eof:

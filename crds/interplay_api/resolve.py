@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -28,6 +29,8 @@ from .plan import Cell, Plan, PlanDataset, PlanModel, RunSettings
 __all__ = ["Problem", "Resolution", "ResolveError", "ResolvedRun", "resolve"]
 
 T = TypeVar("T", bound=ApiModel)
+HINTS = 8
+"""So often near names are looked for: a thousand times would take minutes, and nobody reads on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class _Resolver:
         self.catalog, self.modes, self.default_image = catalog, modes, image
         self.problems: list[Problem] = []
         self.references: dict[str, PlanModel] = {}
+        self.named: set[str] = set()
+        """Models of the library that some choice has named already; once is enough."""
 
     def reference_model(self, name: str, field: str) -> None:
         if name not in self.references:
@@ -89,7 +94,7 @@ class _Resolver:
         catalog = self.modes if kind == "Mode" else self.catalog
         entry = catalog.find(kind, name)
         if entry is None:
-            near = catalog.near(kind, name)
+            near = catalog.near(kind, name) if len(self.problems) < HINTS else ()
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             self.problems.append(Problem(field, f"no {kind} is called {name}{hint}"))
             return None
@@ -109,20 +114,28 @@ class _Resolver:
             source = choice.inline.timm or choice.inline.hub.id  # type: ignore[union-attr]
             yield PlanModel(name=choice.alias or source, spec=choice.inline)
         elif choice.name is not None:
-            found = self.lookup("Model", choice.name, f"{field}.name", ModelSpec)
-            if found is not None:
-                yield PlanModel(name=choice.name, spec=found)
+            yield from self._of_library([choice.name], f"{field}.name")
         else:
             assert choice.selector is not None
             wanted = choice.selector.match_labels.items()
-            hits = [e for e in self.catalog.all("Model") if wanted <= dict(e.labels).items()]
+            hits = [name for name, labels in self.labelled if wanted <= labels]
             if not hits:
                 text = ",".join(f"{k}={v}" for k, v in wanted)
                 self.problems.append(Problem(f"{field}.selector", f"no Model has labels {text}"))
-            for entry in hits:
-                found = self.lookup("Model", entry.name, f"{field}.selector", ModelSpec)
+            yield from self._of_library(hits, f"{field}.selector")
+
+    @cached_property
+    def labelled(self) -> list[tuple[str, ItemsView[str, str]]]:
+        """Every Model of the library and its labels."""
+        return [(e.name, dict(e.labels).items()) for e in self.catalog.all("Model")]
+
+    def _of_library(self, names: Iterable[str], field: str) -> Iterator[PlanModel]:
+        for name in names:
+            if name not in self.named:
+                self.named.add(name)
+                found = self.lookup("Model", name, field, ModelSpec)
                 if found is not None:
-                    yield PlanModel(name=entry.name, spec=found)
+                    yield PlanModel(name=name, spec=found)
 
     def measurement_names(self) -> Iterator[tuple[str, str]]:
         for i, group in enumerate(self.spec.measurements.groups):

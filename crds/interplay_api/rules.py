@@ -172,7 +172,8 @@ class NameRule(Rule):
         return f"{name}.size() <= {self.max_length} && {name}.matches('{self.PATTERN}')"
 
     def holds(self, item: Any) -> bool:
-        return len(item) <= self.max_length and re.search(self.PATTERN, item) is not None
+        # Not search: here $ would also stand before a last newline.
+        return len(item) <= self.max_length and re.fullmatch(self.PATTERN, item) is not None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ KEPT = {
 """Keywords that are the same on both sides, by type. Everything else is converted or refused."""
 DROPPED = {"title", "default", "examples", "deprecated", "additionalProperties"}
 """Noise, or (unknown fields) what the API server judges without being told."""
-BOUND = {"array": "maxItems", "string": "maxLength"}
+BOUND = {"array": "maxItems", "string": "maxLength", "integer": "maximum"}
 
 
 class SchemaError(ValueError):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import kopf
 
 from interplay_api.catalog import LIBRARY_KINDS
@@ -20,10 +21,18 @@ from .operator import Operator
 from .resources import EVALUATIONS, library_resource
 from .server import serve
 from .settings import Settings
+from .wire import Response
 
 __all__ = ["main"]
 
 log = logging.getLogger("interplay.operator")
+
+SWITCH_SECONDS = 0.001
+"""A large plan or the page of metrics is made in a thread, and Python's 5 ms would be as many for
+each step of all the others."""
+
+EXIT_SECONDS = 10
+"""How long kopf may take to end; a pod's grace is 30 s."""
 
 
 class EndlessBackoff:
@@ -34,6 +43,20 @@ class EndlessBackoff:
         while True:
             yield delay
             delay = min(delay * 2, 5.0)
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing here asks kopf what changed, so it need not copy each object to find out."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """What of an object can change."""
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        """What it was before."""
+
+    def store(self, **_: Any) -> None:
+        """Remember it."""
 
 
 def connection(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
@@ -50,13 +73,31 @@ def connection(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
     return info
 
 
+def session(info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+    """kopf's connection, but for how it reads JSON."""
+    made = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        trust_env=info.trust_env,
+        response_class=Response,
+    )
+    return kopf.AiohttpSession(
+        server=info.server,
+        default_namespace=info.default_namespace,
+        priority=info.priority,
+        expiration=info.expiration,
+        aiohttp_session=made,
+    )
+
+
 def registry_of(operator: Operator, work: asyncio.Task[None]) -> kopf.OperatorRegistry:
     """All handlers; none of them decides anything."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
-        return connection(settings)
+    async def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.AiohttpSession:
+        return session(connection(settings))
 
     @kopf.on.startup(registry=registry)
     async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -65,10 +106,13 @@ def registry_of(operator: Operator, work: asyncio.Task[None]) -> kopf.OperatorRe
         settings.peering.standalone = True
         settings.networking.error_backoffs = EndlessBackoff()
         settings.networking.request_timeout = 60
+        # After a failure it waits for watches that wait for a login: then the process is killed.
+        settings.process.ultimate_exiting_timeout = EXIT_SECONDS
         settings.watching.server_timeout = 290
         settings.watching.chunk_size = 50
         # A worker of kopf's keeps its last object, whole, until it is idle for so long.
         settings.queueing.idle_timeout = 0.1
+        settings.persistence.diffbase_storage = NoDiffBase()
         # Our lists first: kopf tells of every object anew, and would be in their way.
         synced = asyncio.create_task(operator.synced.wait())
         await asyncio.wait({synced, work}, return_when=asyncio.FIRST_COMPLETED)
@@ -137,6 +181,7 @@ def main() -> int:
     kopf.configure(log_format=text)
     # One line per event is too much; ours say what happened.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(_run(settings))
     return 0
 

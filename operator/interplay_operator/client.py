@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -16,6 +15,7 @@ from interplay_api.constants import API_VERSION
 
 from .errors import ApiError, NotFoundError, UnavailableError, error_of
 from .resources import CLAIMS, JOBS, PODS, Resource
+from .wire import loads
 
 __all__ = ["Client", "Login", "Page"]
 
@@ -103,8 +103,11 @@ class Client:
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, uid: str, version: int | None = None
-    ) -> None:
-        """Delete this very object, in the background; what is gone already is fine."""
+    ) -> Object | None:
+        """Delete this very object, in the background; what is gone already is fine.
+
+        Returns the object where it still waits for something, and nothing where it is gone.
+        """
         preconditions: Object = {"uid": uid}
         if version is not None:
             preconditions["resourceVersion"] = str(version)
@@ -114,10 +117,13 @@ class Client:
             "propagationPolicy": "Background",
             "preconditions": preconditions,
         }
-        with contextlib.suppress(NotFoundError):
-            await self._call(
-                "delete", resource, "DELETE", resource.path(namespace, name), body=body
-            )
+        path = resource.path(namespace, name)
+        try:
+            answer = await self._call("delete", resource, "DELETE", path, body=body)
+        except NotFoundError:
+            return None
+        left = _object(answer)
+        return None if left.get("kind") == "Status" else left
 
     async def list_page(
         self,
@@ -185,7 +191,7 @@ class Client:
                 if response.status != 200:
                     raise _error("watch", resource, response, await response.read())
                 async for line in _lines(response):
-                    yield json.loads(line)
+                    yield loads(line)
         except (aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"watch {resource.plural}: {error!r}") from error
 
@@ -254,7 +260,7 @@ def _given(query: Mapping[str, str]) -> dict[str, str]:
 
 
 def _object(answer: bytes) -> Object:
-    found: Object = json.loads(answer)
+    found: Object = loads(answer)
     return found
 
 

@@ -13,7 +13,7 @@ from interplay_api.evaluation import Condition
 from .announce import announced, event_manifest
 from .cache import Cache, Store
 from .client import Client
-from .errors import AlreadyExistsError, ApiError
+from .errors import AlreadyExistsError, ApiError, TakenError
 from .metrics import OperatorMetrics
 from .records import Meta
 from .resources import EVENTS, Resource
@@ -71,8 +71,16 @@ class Context:
             found = await self.client.get(resource, meta["namespace"], meta["name"])
             if Meta.of(found).owner_uid != owner_uid:
                 text = f"{resource.kind} {meta['name']} exists and belongs to somebody else"
-                raise ApiError(text) from None
+                raise TakenError(text) from None
             store.note(found)
+
+    async def delete(self, resource: Resource, store: Store[Any], meta: Meta) -> None:
+        """Delete; whether it is gone at once or later, the next pass knows."""
+        left = await self.client.delete(resource, meta.namespace, meta.name, meta.uid)
+        if left is None:
+            store.remove(meta.key, meta.uid)
+        else:
+            store.note(left)
 
     async def announce(
         self, resource: Resource, meta: Meta, old: Iterable[Condition], new: Iterable[Condition]

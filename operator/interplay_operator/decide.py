@@ -15,6 +15,7 @@ from interplay_api.report import ReportError
 
 from .conditions import after, stamp
 from .observe import Observation, State, observe
+from .plan import is_genuine
 from .reasons import STOPPED, RunCondition, RunReason
 from .records import condition_of
 from .results import Expected, Taken, in_log, missing_plan, take
@@ -51,8 +52,8 @@ def decide(view: RunView) -> Step:
 
 def _begin(view: RunView) -> Step:
     """Before the first attempt: copy cells that are known, then take a slot."""
-    if view.spec.plan.digest() != view.spec.plan_digest:
-        return _fail(view, RunReason.BAD_PLAN, "spec.planDigest: it is not the plan's")
+    if not is_genuine(view.run):
+        return _fail(view, RunReason.BAD_PLAN, "metadata.name: it is not of this spec")
     held = _with_copies(view)
     status = view.status.model_copy(update={"cells": list(held)})
     if not missing_plan(view.spec.plan, held).cells:

@@ -9,6 +9,7 @@ __all__ = [
     "GoneError",
     "NotFoundError",
     "RefusedError",
+    "TakenError",
     "UnavailableError",
     "error_of",
 ]
@@ -24,6 +25,11 @@ class ApiError(Exception):
         self.message, self.status, self.reason = message, status, reason
         self.retry_after = retry_after
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the server understood, and somebody must act before it says yes."""
+        return 400 <= self.status < 500 and self.status not in (401, 404, 409, 429)
+
 
 class NotFoundError(ApiError):
     """404: gone, or never there."""
@@ -31,6 +37,15 @@ class NotFoundError(ApiError):
 
 class AlreadyExistsError(ApiError):
     """409 on a create: ours from before, or somebody else's; the owner's uid tells."""
+
+
+class TakenError(ApiError):
+    """The name of what is to be created is taken by an object that is not ours."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Its owner must act."""
+        return True
 
 
 class ConflictError(ApiError):
@@ -61,4 +76,7 @@ def error_of(status: int, reason: str, message: str, retry_after: float | None =
         429: UnavailableError,
     }
     kind = kinds.get(status, UnavailableError if status >= 500 else ApiError)
+    if kind is NotFoundError and reason != "NotFound":
+        # Something before the API server does not know the way: it says nothing of the object.
+        kind = UnavailableError
     return kind(message, status=status, reason=reason, retry_after=retry_after)

@@ -210,7 +210,9 @@ def _env(request: JobRequest) -> list[dict[str, Any]]:
         ours.append({"name": "INTERPLAY_OUTPUTS", "value": OUTPUT_ROOT})
     # Libraries put caches below the home folder, and only /tmp can be written.
     home = [] if any(e.name == "HOME" for e in mode) else [{"name": "HOME", "value": "/tmp"}]
-    return [*home, *({"name": e.name, "value": e.value} for e in mode), *ours]
+    # A value is what it says: Kubernetes would put other variables in place of $(NAME).
+    given = ({"name": e.name, "value": e.value.replace("$", "$$")} for e in mode)
+    return [*home, *given, *ours]
 
 
 def _resources(pod: PodShape) -> dict[str, Any]:

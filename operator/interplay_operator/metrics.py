@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from .cache import Cache
+from .plan import ending
 from .records import RunRecord
 from .workqueue import WorkQueue
 
@@ -103,7 +104,7 @@ class ValueCollector(Collector):
             "interplay_value_samples", "Samples behind it.", labels=VALUE_LABELS
         )
         left_out, room = 0, self._limit
-        runs = [r for r in self._cache.runs if r.complete and not self._orphaned(r)]
+        runs = [r for r in self._cache.runs if r.complete and self._planned(r)]
         for run in sorted(runs, key=lambda r: (r.meta.created, r.meta.key), reverse=True):
             if run.value_count > room:
                 left_out += run.value_count
@@ -121,9 +122,11 @@ class ValueCollector(Collector):
             "interplay_values_left_out", "Numbers above the limit.", value=left_out
         )
 
-    def _orphaned(self, run: RunRecord) -> bool:
+    def _planned(self, run: RunRecord) -> bool:
+        """Whether its Evaluation says so: one of an older plan would give a series twice."""
         owner = self._cache.evaluations.get(run.meta.namespace, run.evaluation)
-        return owner is None or owner.meta.uid != run.meta.owner_uid
+        mine = owner is not None and owner.meta.uid == run.meta.owner_uid
+        return mine and owner is not None and ending(run.meta.name) in owner.plan
 
 
 def _values(run: RunRecord) -> Iterator[tuple[list[str], dict[str, Any]]]:
@@ -156,7 +159,7 @@ class _StateCollector(Collector):
             meta = evaluation.meta
             runs = self._cache.runs.by("evaluation", meta.uid)
             plan = set(evaluation.plan)
-            mine = [r for r in runs if r.meta.name[-8:] in plan]
+            mine = [r for r in runs if ending(r.meta.name) in plan]
             counts = {
                 "running": sum(r.live for r in mine),
                 "succeeded": sum(r.complete for r in mine),

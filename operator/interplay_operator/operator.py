@@ -35,8 +35,16 @@ RESYNC_SECONDS = 300
 RETRY_SECONDS = 5
 SILENT_SECONDS = 180
 """Bookmarks come every minute; a watch that is silent for three is dead."""
+GATHER_SECONDS = 0.02
+GATHER_SECONDS_PER_MODEL = 0.0005
+"""An Evaluation looks at all its ModelRuns, so it waits a moment for more of them to change."""
 UNSEEN_SECONDS = 60
 STUCK_SECONDS = 60
+
+
+def _asks_anew(old: EvaluationRecord, new: EvaluationRecord) -> bool:
+    """Whether its ModelRuns have something new to look at."""
+    return old.meta.generation != new.meta.generation or old.plan != new.plan
 
 
 class Operator:
@@ -98,7 +106,7 @@ class Operator:
         if new is None:
             self._evaluations.forget(meta.uid)
         self.context.soon(evaluation_key(meta.namespace, meta.name), meta.name)
-        if old is None or new is None or old.meta.generation != new.meta.generation:
+        if old is None or new is None or _asks_anew(old, new):
             for run in self.cache.runs.by("evaluation", meta.uid):
                 self.context.soon(run_key(meta.namespace, run.meta.name), meta.name)
 
@@ -109,7 +117,13 @@ class Operator:
         if new is None:
             self._runs.forget(meta.uid)
         self.context.soon(run_key(meta.namespace, meta.name), record.evaluation)
-        self.context.soon(evaluation_key(meta.namespace, record.evaluation), record.evaluation)
+        self._gather(meta.namespace, record.evaluation)
+
+    def _gather(self, namespace: str, evaluation: str) -> None:
+        known = self.cache.evaluations.get(namespace, evaluation)
+        delay = GATHER_SECONDS + GATHER_SECONDS_PER_MODEL * len(known.plan if known else ())
+        key = evaluation_key(namespace, evaluation)
+        self.queue.add_after(key, f"{namespace}/{evaluation}", delay)
 
     def _job_changed(self, old: JobRecord | None, new: JobRecord | None) -> None:
         record = new or old

@@ -25,6 +25,7 @@ from interplay_api.constants import (
 from interplay_api.evaluation import EvaluationSpec
 from interplay_api.keys import is_pinned
 from interplay_api.modelrun import ModelRunSpec
+from interplay_api.names import digest
 from interplay_api.plan import Cell
 from interplay_api.resolve import Problem, ResolvedRun, ResolveError, resolve
 
@@ -35,6 +36,7 @@ __all__ = [
     "claims",
     "draft",
     "ending",
+    "is_genuine",
     "modelrun_manifest",
     "reusable_keys",
     "startable",
@@ -59,6 +61,11 @@ class Draft:
 def ending(name: str) -> str:
     """The part of a ModelRun's name that says which one of its Evaluation it is."""
     return name[-8:]
+
+
+def is_genuine(run: RunRecord) -> bool:
+    """Whether the name is of this spec, as a plan names it; a forged spec has another digest."""
+    return ending(run.meta.name) == digest(run.packed_spec.unpack())[:8]
 
 
 def draft(

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 from interplay_api.constants import LABEL_ALLOW
 from interplay_api.evaluation import EvaluationStatus
@@ -15,7 +16,7 @@ from . import plan as planning
 from . import status as statuses
 from .conditions import after
 from .context import Context, evaluation_key, run_key
-from .errors import ConflictError, NotFoundError
+from .errors import ApiError, ConflictError, NotFoundError, TakenError
 from .policy import Policy
 from .records import EvaluationRecord, RunRecord
 from .resources import EVALUATIONS, RUNS
@@ -26,6 +27,8 @@ COALESCE_SECONDS = 5.0
 """Counts and numbers are written at most this often; a condition that turns is written at once."""
 LOOK_AGAIN_SECONDS = 30
 CREATES_AT_ONCE = 16
+SMALL = 4
+"""So many named models are resolved at once: a thread would hold up the loop for longer."""
 
 
 class EvaluationReconciler:
@@ -45,7 +48,7 @@ class EvaluationReconciler:
         if record.policy is None:
             if not record.final:
                 status = statuses.refuse(record, record.problem, self._context.now())
-                await self._write(record, status)
+                await self._write_and_announce(record, status)
         elif record.final:
             await self._after_the_end(record, record.policy)
         else:
@@ -72,7 +75,9 @@ class EvaluationReconciler:
                 return
             plan = made.plan
             new = [r for r in made.runs if planning.ending(r.name) not in runs]
-            await self._create(record, new)
+            if problems := await self._create(record, new):
+                await self._wait_for_names(record, policy, problems)
+                return
         view = statuses.Fold(
             evaluation=record,
             suspend=policy.suspend,
@@ -83,8 +88,14 @@ class EvaluationReconciler:
             library_changed=record.frozen and await self._library_changed(record),
             now=self._context.now(),
         )
-        await self._write(record, statuses.fold(view))
-        await self._follow_up(record, policy)
+        status = statuses.fold(view)
+        written = await self._write(record, status)
+        try:
+            await self._follow_up(record, policy)
+        finally:
+            # Last: no Job waits for an Event.
+            if written:
+                await self._announce(record, status)
 
     async def _follow_up(self, record: EvaluationRecord, policy: Policy) -> None:
         """What may only happen once the plan is written: old ModelRuns go, new ones start."""
@@ -110,7 +121,8 @@ class EvaluationReconciler:
         context, meta = self._context, record.meta
         if record.plan:
             changed = await self._library_changed(record)
-            await self._write(record, statuses.mark_library(record, changed, context.now()))
+            status = statuses.mark_library(record, changed, context.now())
+            await self._write_and_announce(record, status)
             await self._follow_up(record, policy)
         ttl = policy.ttl_seconds_after_finished
         if ttl is None:
@@ -124,17 +136,19 @@ class EvaluationReconciler:
             context.wake(evaluation_key(meta.namespace, meta.name), meta.name, end)
 
     async def _draft(self, record: EvaluationRecord) -> planning.Draft:
-        """Resolve beside the event loop, since a sweep of a thousand models takes its time."""
-        cache, meta = self._context.cache, record.meta
-        made = await asyncio.to_thread(
+        """Resolve; beside the event loop where it may be a sweep of a thousand models."""
+        cache, meta, spec = self._context.cache, record.meta, record.spec
+        resolve = partial(
             planning.draft,
             meta.name,
             meta.namespace,
-            record.spec,
+            spec,
             cache.library.catalog(meta.namespace),
             cache.library.modes(),
             self._context.settings.runner_image,
         )
+        small = len(spec.models) <= SMALL and not any(m.selector for m in spec.models)
+        made = resolve() if small else await asyncio.to_thread(resolve)
         problems = [
             Problem(field, text)
             for claim, field in planning.claims(made.runs).items()
@@ -157,7 +171,7 @@ class EvaluationReconciler:
         self, record: EvaluationRecord, policy: Policy, problems: Sequence[Problem]
     ) -> None:
         status = statuses.unresolved(record, policy, problems, self._context.now())
-        await self._write(record, status)
+        await self._write_and_announce(record, status)
         deadline = after(status.unresolved_since, policy.start_deadline_seconds)
         # Claims are not watched, so they are looked at again.
         again = self._context.now() + timedelta(seconds=LOOK_AGAIN_SECONDS)
@@ -171,22 +185,34 @@ class EvaluationReconciler:
             made = {planning.ending(r.name): r for r in (await self._draft(record)).runs}
         except ResolveError:
             made = {}
-        await self._create(record, [made[p] for p in record.plan if p in missing and p in made])
+        if await self._create(record, [made[p] for p in record.plan if p in missing and p in made]):
+            again = self._context.now() + timedelta(seconds=LOOK_AGAIN_SECONDS)
+            key = evaluation_key(record.meta.namespace, record.meta.name)
+            self._context.wake(key, record.meta.name, again)
         return frozenset(missing - set(made))
 
-    async def _create(self, record: EvaluationRecord, runs: Sequence[ResolvedRun]) -> None:
+    async def _create(self, record: EvaluationRecord, runs: Sequence[ResolvedRun]) -> list[Problem]:
+        """Create ModelRuns; returns why some cannot be, as long as nobody does something."""
+        problems: list[Problem] = []
         slots = asyncio.Semaphore(CREATES_AT_ONCE)
 
         async def create(run: ResolvedRun) -> None:
             async with slots:
                 manifest = planning.modelrun_manifest(record.meta, run)
-                await self._context.create(
-                    RUNS, self._context.cache.runs, manifest, record.meta.uid
-                )
+                try:
+                    await self._context.create(
+                        RUNS, self._context.cache.runs, manifest, record.meta.uid
+                    )
+                except ApiError as error:
+                    if not error.is_refusal:
+                        raise
+                    field = "metadata.name" if isinstance(error, TakenError) else "spec"
+                    problems.append(Problem(field, error.message))
 
         async with asyncio.TaskGroup() as group:
             for run in runs:
                 group.create_task(create(run))
+        return problems
 
     async def _library_changed(self, record: EvaluationRecord) -> bool:
         """Whether today's library would make another plan; asked once per library."""
@@ -206,17 +232,26 @@ class EvaluationReconciler:
         mine = self._context.cache.runs.by("evaluation", record.meta.uid)
         return {planning.ending(r.meta.name): r for r in mine if not r.meta.deleting}
 
-    async def _write(self, record: EvaluationRecord, status: EvaluationStatus) -> None:
-        """Write what changed; what only counts on waits for its turn."""
+    async def _write_and_announce(self, record: EvaluationRecord, status: EvaluationStatus) -> None:
+        if await self._write(record, status):
+            await self._announce(record, status)
+
+    async def _announce(self, record: EvaluationRecord, status: EvaluationStatus) -> None:
+        await self._context.announce(
+            EVALUATIONS, record.meta, record.status.conditions, status.conditions
+        )
+
+    async def _write(self, record: EvaluationRecord, status: EvaluationStatus) -> bool:
+        """Write what changed, if it did; what only counts on waits for its turn."""
         old, meta = record.status, record.meta
         if status == old:
-            return
+            return False
         waited = time.monotonic() - self._written.get(meta.uid, float("-inf"))
         if _turning(old) == _turning(status) and waited < COALESCE_SECONDS:
             group = f"{meta.namespace}/{meta.name}"
             key = evaluation_key(meta.namespace, meta.name)
             self._context.queue.add_after(key, group, COALESCE_SECONDS - waited)
-            return
+            return False
         try:
             await self._context.write_status(
                 EVALUATIONS, self._context.cache.evaluations, meta, status.wire()
@@ -225,7 +260,7 @@ class EvaluationReconciler:
             await self._refresh(record)
             raise
         self._written[meta.uid] = time.monotonic()
-        await self._context.announce(EVALUATIONS, meta, old.conditions, status.conditions)
+        return True
 
     async def _refresh(self, record: EvaluationRecord) -> None:
         """kopf feeds this kind, and its watch may be the one that is behind."""

@@ -14,6 +14,7 @@ from .decide import ASK_AGAIN_SECONDS, decide
 from .errors import ApiError, ConflictError, NotFoundError
 from .jobs import CONTAINER, JobRequest, job_manifest
 from .plan import ending, reusable_keys, startable
+from .policy import Policy
 from .reasons import RunCondition
 from .records import EvaluationRecord, RunRecord
 from .resources import EVENTS, JOBS, PODS, RUNS
@@ -54,6 +55,9 @@ class RunReconciler:
             return
         if run.finished and not cache.jobs.by("run", run.meta.uid):
             return
+        if not run.attempt and ending(run.meta.name) not in evaluation.plan:
+            # Nothing starts before the plan is written, and what is superseded never does.
+            return
         view = self._view(run, evaluation, Evidence(refusal=self._refusals.get(run.meta.uid, "")))
         step = decide(view)
         for _ in range(QUESTIONS):
@@ -70,11 +74,6 @@ class RunReconciler:
     def _view(self, run: RunRecord, evaluation: EvaluationRecord, evidence: Evidence) -> RunView:
         cache, spec, policy = self._context.cache, run.spec, evaluation.policy
         assert policy is not None
-        siblings = {ending(r.meta.name): r for r in cache.runs.by("evaluation", run.meta.owner_uid)}
-        may_start = not run.attempt and ending(run.meta.name) in startable(
-            evaluation.plan, siblings, policy.parallelism
-        )
-        planned = [siblings[p] for p in evaluation.plan if p in siblings]
         wanted = not run.finished and not run.attempt and policy.reuse == "IfUnchanged"
         return RunView(
             run=run,
@@ -82,14 +81,34 @@ class RunReconciler:
             status=run.status,
             evaluation=evaluation,
             policy=policy,
-            may_start=may_start,
-            evaluation_started=min((r.started for r in planned if r.started), default=""),
+            may_start=self._may_start(run, evaluation, policy),
+            evaluation_started=self._evaluation_started(evaluation, policy),
             jobs=cache.jobs.by("run", run.meta.uid),
             pods=cache.pods.by("run", run.meta.uid),
             now=self._context.now(),
             offers=self._offers(run, reusable_keys(spec) - run.done_keys) if wanted else {},
             evidence=evidence,
         )
+
+    def _may_start(self, run: RunRecord, evaluation: EvaluationRecord, policy: Policy) -> bool:
+        if run.attempt:
+            return False
+        if len(evaluation.plan) <= policy.parallelism:
+            return True
+        siblings = self._siblings(evaluation)
+        return ending(run.meta.name) in startable(evaluation.plan, siblings, policy.parallelism)
+
+    def _evaluation_started(self, evaluation: EvaluationRecord, policy: Policy) -> str:
+        """When its first model started, where a deadline counts from it."""
+        if policy.active_deadline_seconds is None:
+            return ""
+        siblings = self._siblings(evaluation)
+        planned = [siblings[p] for p in evaluation.plan if p in siblings]
+        return min((r.started for r in planned if r.started), default="")
+
+    def _siblings(self, evaluation: EvaluationRecord) -> dict[str, RunRecord]:
+        runs = self._context.cache.runs.by("evaluation", evaluation.meta.uid)
+        return {ending(r.meta.name): r for r in runs}
 
     def _offers(self, run: RunRecord, keys: set[str]) -> dict[str, Offer]:
         """Finished cells of other ModelRuns of this namespace, by content key."""
@@ -169,12 +188,13 @@ class RunReconciler:
                 )
             )
         for job in step.delete:
-            await context.client.delete(JOBS, job.meta.namespace, job.meta.name, job.meta.uid)
+            await context.delete(JOBS, context.cache.jobs, job.meta)
         context.wake(run_key(meta.namespace, meta.name), view.run.evaluation, step.wake)
 
     async def _create_job(self, view: RunView) -> None:
         meta, context = view.run.meta, self._context
-        plan = missing_plan(view.spec.plan, view.status.cells)
+        whole = view.spec.plan
+        plan = missing_plan(whole, view.status.cells)
         manifest = job_manifest(
             JobRequest(
                 namespace=meta.namespace,
@@ -185,13 +205,13 @@ class RunReconciler:
                 backoff_limit=view.policy.backoff_limit,
                 spec=view.spec,
                 plan=plan,
-                plan_digest=plan.digest(),
+                plan_digest=view.spec.plan_digest if plan is whole else plan.digest(),
             )
         )
         try:
             await context.create(JOBS, context.cache.jobs, manifest, meta.uid)
         except ApiError as error:
-            if 400 <= error.status < 500 and error.status not in (401, 404, 409, 429):
+            if error.is_refusal:
                 # The next pass says it in a condition and counts the start deadline.
                 self._refusals[meta.uid] = error.message
             raise

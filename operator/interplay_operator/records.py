@@ -227,8 +227,10 @@ class RunRecord:
         annotations = item["metadata"].get("annotations") or {}
         spec = item["spec"]
         values = [v for c in status.cells for v in c.values if v.value is not None]
+        meta = Meta.of(item)
+        owned = meta.owner_uid != ""
         return cls(
-            meta=Meta.of(item),
+            meta=meta,
             evaluation=spec["evaluation"],
             evaluation_generation=_number(annotations.get(ANNOTATION_GENERATION)),
             model=spec["model"],
@@ -241,7 +243,8 @@ class RunRecord:
             started=status.start_time or "",
             ended=status.completion_time or "",
             reused=complete and status.attempt == 0,
-            done_keys=frozenset(c.key for c in status.cells if c.state == "Succeeded"),
+            # Nobody vouches for the numbers of a ModelRun that no Evaluation controls.
+            done_keys=frozenset(c.key for c in status.cells if owned and c.state == "Succeeded"),
             packed_spec=Packed(spec),
             packed_status=Packed(raw_status),
             value_count=len(values),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from interplay_api.constants import MAX_LOG_BYTES, MAX_LOG_LINE, MAX_TERMINATION_BYTES
+from interplay_api.constants import MAX_LOG_LINE, MAX_RUN_STATUS_BYTES, MAX_TERMINATION_BYTES
 from interplay_api.plan import Plan
 from interplay_api.report import (
     CellResult,
@@ -81,7 +81,7 @@ def _message(data: bytes, packed: bytes = b"") -> str:
     return f"{MARK} {sha} {base64.b64encode(packed or zlib.compress(data)).decode()}"
 
 
-BOMB = zlib.compress(b"0" * (MAX_LOG_BYTES * 4 + 1), 9)
+BOMB = zlib.compress(b"0" * MAX_RUN_STATUS_BYTES * 2, 9)
 MESSAGES = {
     "empty": "",
     "another text": "Killed",
@@ -129,7 +129,10 @@ def _hostile() -> Iterator[tuple[str, bytes]]:
     yield "a list", b"[]"
     yield "not ASCII", text.replace("cpu", "é").encode()
     yield "random bytes", random.Random(5).randbytes(4096)
-    yield "large", text.encode() + b" " * (MAX_LOG_BYTES * 4)
+    yield "large", text.encode() + b" " * MAX_RUN_STATUS_BYTES * 2
+    yield "keys without end", json.dumps({str(i): 0 for i in range(100)}).encode()
+    yield "items without end", b'{"cells":[' + b"[]," * 300_000 + b"[]]}"
+    yield "a line in a key", json.dumps({**GOOD, "a\nb": 1}).encode()
     yield "deep", text.replace('"cpu"', "[" * 5000 + "]" * 5000).encode()
     yield "open strings", b'{"' + b'\\"' * 500_000
     yield "key twice", text.replace('"attempt": 0', '"attempt": 0, "attempt": 0').encode()
@@ -147,6 +150,7 @@ def _hostile() -> Iterator[tuple[str, bytes]]:
         "cells.0.values.0.n": True,
         "cells.0.reason": "x" * 301,
         "podUid": "x" * 65,
+        "provenance.forwards": 2**63,
         "provenance.seconds": {str(i): 1.0 for i in range(25)},
     }
     for path, value in changes.items():
@@ -170,6 +174,16 @@ def test_hostile_report_is_refused_in_one_line_and_at_once(data: bytes) -> None:
 def test_brackets_inside_text_are_no_nesting() -> None:
     reason = 'expected [[[[[[[[[[[[[[ \\" [['
     assert parse_report(encode_report(report(reason=reason))).cells[0].reason == reason
+
+
+def test_texts_of_a_pod_are_one_printable_line() -> None:
+    said = "bad\nname \x1b[31m\u202egnp.exe\x00"
+    cells = [CellResult(state="Failed", reason=said, values=[Value(metric="m", reason=said)])]
+    made = Report(plan_digest="a" * 64, cells=cells, provenance=Provenance(device=said))
+    parsed = parse_report(encode_report(made))
+    clean = "bad name [31m gnp.exe"
+    assert parsed.cells[0].reason == parsed.cells[0].values[0].reason == clean
+    assert parsed.provenance.device == clean
 
 
 def test_names_and_keys_come_from_the_plan() -> None:

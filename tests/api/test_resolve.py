@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import pytest
@@ -100,6 +101,18 @@ def test_overrides_win_over_the_mode_and_nothing_else_changes() -> None:
     assert over.spec.plan.run == base.spec.plan.run.model_copy(update={"limit": 9, "seed": 1})
     assert over.spec.pod == base.spec.pod
     assert over.name != base.name
+
+
+def test_what_names_a_thousand_models_a_thousand_times_takes_no_minutes() -> None:
+    names = [f"x{i:060}" for i in range(1000)]
+    models = [library("Model", n, {"timm": "resnet18"}, a="b") for n in names]
+    select = {"selector": {"matchLabels": {"a": "b"}}}
+    bad = [{"name": f"y{i:060}"} for i in range(1000)]
+    begun = time.process_time()
+    found = problems({"models": [select] * 1000, "measurements": {"names": ["x"]}}, *models)
+    assert list(found) == ["spec.measurements.names[0]"]
+    assert len(problems({**SIMPLE, "models": bad}, *models)) == 1000
+    assert time.process_time() - begun < 5
 
 
 def test_groups_and_names_together_measure_each_once() -> None:

@@ -17,6 +17,7 @@ from interplay_api.schema import SchemaError, structural
 from tests.api.manifests import ROOT, everything
 
 Short = Annotated[str, StringConstraints(max_length=9)]
+Whole = Annotated[int, Field(le=9)]
 
 
 def test_committed_files_are_what_the_types_say(tmp_path: Path, capsys: Any) -> None:
@@ -52,7 +53,7 @@ class Good(ApiModel):
     leaves: Annotated[list[Leaf], Field(max_length=2)] = Field(description="Leaves.")
     mode: Literal["a"] = Field("a", description="One choice.")
     share: float | None = Field(None, gt=0, le=1, description="Share.")
-    by_name: Annotated[dict[Short, int], Field(max_length=3)] = Field(
+    by_name: Annotated[dict[Short, Whole], Field(max_length=3)] = Field(
         default_factory=dict, description="Map."
     )
 
@@ -86,7 +87,7 @@ def test_conversion_word_by_word() -> None:
             "byName": {
                 "type": "object",
                 "maxProperties": 3,
-                "additionalProperties": {"type": "integer"},
+                "additionalProperties": {"type": "integer", "maximum": 9},
                 "description": "Map.",
                 "x-kubernetes-validations": [keys],
             },
@@ -105,16 +106,17 @@ class Node(ApiModel):
 
 
 BAD: list[tuple[str, Any]] = [
-    ("no description", Annotated[int, Field()]),
+    ("no description", Annotated[Whole, Field()]),
     ("string without maxLength", Annotated[str, Field(description="d")]),
-    ("array without maxItems", Annotated[list[int], Field(description="d")]),
-    ("map without maxProperties", Annotated[dict[Short, int], Field(description="d")]),
-    ("keys without maxLength", Annotated[dict[str, int], Field(max_length=1, description="d")]),
-    ("a union", Annotated[int | Short, Field(description="d")]),
+    ("integer without maximum", Annotated[int, Field(ge=0, description="d")]),
+    ("array without maxItems", Annotated[list[Whole], Field(description="d")]),
+    ("map without maxProperties", Annotated[dict[Short, Whole], Field(description="d")]),
+    ("keys without maxLength", Annotated[dict[str, Whole], Field(max_length=1, description="d")]),
+    ("a union", Annotated[Whole | Short, Field(description="d")]),
     ("type None", Annotated[Any, Field(description="d")]),
-    ("uniqueItems", Annotated[set[int], Field(max_length=1, description="d")]),
+    ("uniqueItems", Annotated[set[Whole], Field(max_length=1, description="d")]),
     ("prefixItems", Annotated[tuple[int, int], Field(max_length=2, description="d")]),
-    ("multipleOf", Annotated[int, Field(multiple_of=2, description="d")]),
+    ("multipleOf", Annotated[int, Field(le=9, multiple_of=2, description="d")]),
     (r"\\w means two", Annotated[str, Field(max_length=1, pattern=r"\w", description="d")]),
     ("contains itself", Annotated[Node, Field(description="d")]),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -14,11 +16,16 @@ __all__ = ["Process", "free_ports"]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for item in sockets:
-        item.close()
+    """Ports of the loopback that nobody listens on, all different.
+
+    They lie below those that the kernel gives to outgoing connections: one of these could take a
+    port while its server is being started again.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
     return ports
 
 
@@ -39,6 +46,11 @@ class Process:
     def pid(self) -> int | None:
         """Its process id, or None while it does not run."""
         return self._child.pid if self._child and self._child.poll() is None else None
+
+    @property
+    def code(self) -> int | None:
+        """Its exit status once it has ended by itself; negative is a signal's number."""
+        return self._child.poll() if self._child else None
 
     def start(self) -> None:
         """Start it; the log goes on where it was."""

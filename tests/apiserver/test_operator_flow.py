@@ -21,7 +21,7 @@ from tests.apiserver.operator import (
     report_of,
     until,
 )
-from tests.apiserver.server import ApiServer
+from tests.apiserver.server import ApiServer, Write
 
 pytestmark = pytest.mark.apiserver
 
@@ -389,7 +389,13 @@ def test_few_writes_make_one_model(server: ApiServer, hand: Hand) -> None:
     hand.finish(hand.job())
     hand.until("cheap", "Complete")
     until("its Job is deleted", lambda: not hand.jobs())
-    mine = [w for w in server.writes(user=ACCOUNT) if w.namespace == hand.namespace]
+
+    def told() -> list[Write] | None:
+        """What was written, once the Event of the end, which comes last, is there."""
+        mine = [w for w in server.writes(user=ACCOUNT) if w.namespace == hand.namespace]
+        return mine if sum(w.resource == "events" for w in mine) > 1 else None
+
+    mine = until("its end is told", told)
     counts = {
         what: sum((w.verb, w.resource) == what for w in mine)
         for what in {(w.verb, w.resource) for w in mine}

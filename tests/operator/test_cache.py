@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from interplay_operator.cache import Cache, Store
 from interplay_operator.metrics import OperatorMetrics
 from interplay_operator.records import RunRecord
 from interplay_operator.workqueue import WorkQueue
+from tests.faults.specs import POISON
 from tests.operator.builders import resolved
 
 
@@ -135,9 +138,11 @@ def test_metrics_show_numbers_of_live_evaluations_and_nothing_of_deleted_ones() 
         },
         "spec": json.loads('{"models": [{"name": "a"}], "measurements": {"names": ["top1"]}}'),
     }
+    evaluation["status"] = {"plan": ["00000001"]}
     cache.evaluations.note(evaluation)
-    cache.runs.note(finished("mine", "evaluation-uid"))
-    cache.runs.note(finished("orphan", "another-uid"))
+    cache.runs.note(finished("mine-00000001", "evaluation-uid"))
+    cache.runs.note(finished("older-00000002", "evaluation-uid"))
+    cache.runs.note(finished("orphan-00000001", "another-uid"))
     page = metrics.render().decode()
     labels = (
         '{category="benefit",dataset="digits",evaluation="e",measurement="top1",metric="top1",'
@@ -146,7 +151,44 @@ def test_metrics_show_numbers_of_live_evaluations_and_nothing_of_deleted_ones() 
     for name, number in (("", 0.75), ("_low", 0.7), ("_high", 0.8), ("_samples", 600.0)):
         assert page.count(f"interplay_value{name}{labels} {number}\n") == 1
     assert 'interplay_watch_silence_seconds{watch="jobs"} 1.5' in page
+    parsed = {m.name for m in text_string_to_metric_families(page)}
+    assert "interplay_value" in parsed
     cache.evaluations.remove(("team", "e"), "evaluation-uid")
     page = metrics.render().decode()
     assert "interplay_value{" not in page
     assert "interplay_evaluation_models{" not in page
+
+
+def test_a_model_name_cannot_forge_a_series() -> None:
+    cache, metrics = Cache("system", "image"), OperatorMetrics()
+    cache.evaluations.note(
+        {
+            "metadata": {
+                "name": "e",
+                "namespace": "team",
+                "uid": "evaluation-uid",
+                "resourceVersion": "3",
+            },
+            "spec": {"models": [{"name": "a"}], "measurements": {"names": ["top1"]}},
+            "status": {"plan": [f"{n:08}" for n in range(len(POISON))]},
+        }
+    )
+    metrics.observe_cache(cache, WorkQueue(), dict)
+    for number, text in enumerate(POISON):
+        forged = finished(f"r-{number:08}", "evaluation-uid")
+        forged["spec"]["model"] = text
+        cache.runs.note(forged)
+    (family,) = (
+        m
+        for m in text_string_to_metric_families(metrics.render().decode())
+        if m.name == "interplay_value"
+    )
+    assert sorted(s.labels["model"] for s in family.samples) == sorted(POISON)
+    assert {s.labels["evaluation"] for s in family.samples} == {"e"}
+
+
+def test_numbers_of_a_modelrun_that_nobody_controls_are_offered_to_nobody() -> None:
+    assert RunRecord.of(finished("mine", "evaluation-uid")).done_keys
+    loose = finished("loose", "evaluation-uid")
+    del loose["metadata"]["ownerReferences"]
+    assert RunRecord.of(loose).done_keys == frozenset()

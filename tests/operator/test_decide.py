@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from interplay_api.mode import PodShape
 from interplay_api.report import CellResult
+from interplay_api.resolve import ResolvedRun
 from interplay_operator.decide import decide
 from interplay_operator.reasons import RunReason
 from interplay_operator.records import RunRecord, condition_of
@@ -321,10 +323,15 @@ def test_what_is_being_deleted_is_left_alone(where: str) -> None:
 
 
 def test_a_plan_that_somebody_touched_is_refused() -> None:
-    touched = view()
-    spec = touched.spec.model_copy(update={"plan_digest": "0" * 64})
-    step = decide(replace(touched, spec=spec))
-    assert condition(step, "Failed")[1] == RunReason.BAD_PLAN
+    (made,) = resolved()
+    for changed in ({"plan_digest": "0" * 64}, {"model": "b"}, {"pod": PodShape(image="evil")}):
+        forged = ResolvedRun(made.name, made.spec.model_copy(update=changed))
+        step = decide(view(run(forged)))
+        assert condition(step, "Failed")[1:] == (
+            RunReason.BAD_PLAN,
+            "metadata.name: it is not of this spec",
+        )
+        assert not step.create
 
 
 def test_attempts_end_before_names_grow_too_long() -> None:

@@ -18,6 +18,8 @@ from interplay_api.names import canonical_json
 from interplay_api.plan import Plan
 from interplay_operator.jobs import JobRequest, job_manifest
 from interplay_operator.results import missing_plan
+from tests.faults.expansion import environment
+from tests.faults.specs import POISON
 from tests.operator.builders import resolved, run
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -140,3 +142,14 @@ def test_an_attempt_carries_only_the_cells_that_are_missing() -> None:
     assert annotation == canonical_json(plan.wire())
     assert template["spec"]["containers"][0]["args"][-1] == plan.digest()
     assert not [v for v in template["spec"]["volumes"] if v["name"].startswith("data-")]
+
+
+def test_a_kubelet_puts_nothing_in_place_of_what_a_mode_says() -> None:
+    env = [{"name": f"V{i}", "value": text} for i, text in enumerate([*POISON, "$", "$(", "$$"])]
+    around = [{"name": "A", "value": "secret"}, *env, {"name": "B", "value": "$(A)"}]
+    job = job_manifest(request({"env": around}))
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    seen = environment(container["env"])
+    assert {n: seen[n] for n in (e["name"] for e in env)} == {e["name"]: e["value"] for e in env}
+    assert seen["B"] == "$(A)"
+    assert [a for a in container["args"] if "$" in a] == []

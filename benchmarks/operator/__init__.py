@@ -1,0 +1,1 @@
+"""The operator under load, beside a bare client and a naive kopf operator."""
