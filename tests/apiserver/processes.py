@@ -10,9 +10,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 __all__ = ["Process", "free_ports"]
+
+_PARENT = ThreadPoolExecutor(1, thread_name_prefix="parent of all processes")
 
 
 def free_ports(count: int) -> list[int]:
@@ -33,7 +36,8 @@ class Process:
     """One program with its log; it can be started again with the same arguments.
 
     The kernel kills it when the thread that started it ends (`setpriv --pdeathsig`), so also
-    a killed test run leaves nothing. Start it from a thread that lives as long as it should.
+    a killed test run leaves nothing. That thread is one for all, and lives as long as the run:
+    whoever starts a program, from whatever thread, may go before it.
     """
 
     def __init__(self, args: Sequence[str | Path], log: Path) -> None:
@@ -57,13 +61,14 @@ class Process:
         guard = shutil.which("setpriv")
         prefix = [guard, "--pdeathsig", "KILL", "--"] if guard else []
         with self.log.open("ab") as log:
-            self._child = subprocess.Popen(
+            self._child = _PARENT.submit(
+                subprocess.Popen,
                 [*prefix, *self.args],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the test run, which then stops this
-            )
+            ).result()
         if guard:
             self._until_guarded(guard)
 
