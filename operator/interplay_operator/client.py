@@ -82,7 +82,15 @@ class Client:
         return _object(await self._call("get", resource, "GET", path))
 
     async def replace_status(
-        self, resource: Resource, namespace: str, name: str, uid: str, version: int, status: Object
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        uid: str,
+        version: int,
+        status: Object,
+        *,
+        dry_run: bool = False,
     ) -> Object:
         """Replace a status, if the object is still the one that we looked at."""
         meta = {"namespace": namespace, "name": name, "uid": uid, "resourceVersion": str(version)}
@@ -93,7 +101,8 @@ class Client:
             "status": status,
         }
         path = resource.path(namespace, name, "status")
-        return _object(await self._call("update", resource, "PUT", path, body=body))
+        query = {"dryRun": "All"} if dry_run else None
+        return _object(await self._call("update", resource, "PUT", path, query=query, body=body))
 
     async def suspend_job(self, namespace: str, name: str, version: int, on: bool) -> Object:
         """Set a Job's `suspend`, the one field of a Job that is ever changed."""

@@ -95,6 +95,18 @@ class Context:
             except ApiError as error:
                 log.warning("no Event for %s/%s: %s", meta.namespace, meta.name, error)
 
+    async def check_current(
+        self, resource: Resource, meta: Meta, status: Mapping[str, Any]
+    ) -> None:
+        """Raises `ConflictError` where our view of an object is old.
+
+        Its status is written in a dry run: unlike a read, the check is against the store whatever
+        stands between, and unlike a write, nothing comes of it that a crash could repeat for ever.
+        """
+        await self.client.replace_status(
+            resource, meta.namespace, meta.name, meta.uid, meta.version, dict(status), dry_run=True
+        )
+
     async def write_status(
         self, resource: Resource, store: Store[Any], meta: Meta, status: Mapping[str, Any]
     ) -> None:

@@ -133,8 +133,7 @@ def _without_job(view: RunView) -> Step:
 
 def _create(view: RunView) -> Step:
     if not view.evidence.refusal:
-        # Where our view is old, this attempt may have had its Job, and the Job its end. A read, not
-        # a write that changes nothing: who is killed after every write must still get past it.
+        # Where our view is old, this attempt may have had its Job, and the Job its end.
         return Step(create=True) if view.evidence.run_current else Step(ask=Ask.RUN)
     quota = "exceeded quota" in view.evidence.refusal
     seen = Observation(

@@ -11,7 +11,7 @@ from interplay_api.constants import LABEL_MODELRUN_UID
 
 from .context import Context, run_key
 from .decide import ASK_AGAIN_SECONDS, decide
-from .errors import ApiError, ConflictError, NotFoundError
+from .errors import ApiError, NotFoundError
 from .jobs import CONTAINER, JobRequest, job_manifest
 from .plan import ending, reusable_keys, startable
 from .policy import Policy
@@ -130,10 +130,7 @@ class RunReconciler:
         client, cache = self._context.client, self._context.cache
         namespace, evidence = view.run.meta.namespace, view.evidence
         if step.ask is Ask.RUN:
-            meta = view.run.meta
-            found = cache.runs.note(await client.get(RUNS, namespace, meta.name)).meta
-            if (found.uid, found.version) != (meta.uid, meta.version):
-                raise ConflictError(f"ModelRun {meta.name} is newer than it was seen here")
+            await self._context.check_current(RUNS, view.run.meta, view.status.wire())
             return replace(evidence, run_current=True)
         if step.ask is Ask.JOB:
             try:

@@ -69,7 +69,7 @@ class Request:
     @property
     def writes(self) -> bool:
         """Whether it changes something."""
-        return self.method not in READS
+        return self.method not in READS and "dryRun" not in self.query
 
     @property
     def watches(self) -> bool:

@@ -15,7 +15,10 @@ from tests.faults.world import World
 __all__ = ["answer_lost", "conflicts", "killed"]
 
 PHASES = 4
-"""Rounds that share the points of one seed: between two kills there is work undisturbed."""
+"""Rounds that share the points of one seed: between two kills there is work undisturbed.
+
+A fifth kills around every write: an operator that repeats one at each start never gets past it.
+"""
 GUARDED = ("evaluations/status", "modelruns/status", "jobs")
 
 
@@ -31,19 +34,37 @@ class Points:
         return f"{request.what} {self._seen[request.what]}"
 
 
-@campaign("F01", "SIGKILL before and after every write", quick=12, full=36)
+class Tries:
+    """Counts how often each write of a scenario was tried."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[tuple[str, str]] = Counter()
+
+    def odd(self, request: Request) -> bool:
+        """Whether it is the first try, the third, and so on."""
+        key = (request.method, request.path)
+        self._seen[key] += 1
+        return self._seen[key] % 2 == 1
+
+
+@campaign("F01", "SIGKILL before and after every write", quick=10, full=40)
 def killed(world: World, round_: Round) -> list[Fault]:
-    """Each point is hit in one of the rounds that share a seed, before and after."""
-    side, phase = ("before", "after")[round_.number % 2], round_.number // 2 % PHASES
-    salt = round_.number // (2 * PHASES)
+    """Each point is hit in two of the rounds that share a seed, before and after."""
+    side, phase = ("before", "after")[round_.number % 2], round_.number // 2 % (PHASES + 1)
+    salt = round_.number // (2 * (PHASES + 1))
     with Rig(world, round_) as rig:
-        points = Points()
+        points, tries = Points(), Tries()
+
+        def hit(request: Request, point: str) -> bool:
+            if phase == PHASES:
+                return side == "after" or tries.odd(request)
+            return zlib.crc32(f"{round_.seed}/{salt}/{point}".encode()) % PHASES == phase
 
         def judge(request: Request) -> Harm:
             if not request.writes or not rig.operator.ready:
                 return PASS
             point = points.next(request)
-            if zlib.crc32(f"{round_.seed}/{salt}/{point}".encode()) % PHASES != phase:
+            if not hit(request, point):
                 return PASS
             rig.inject(f"{side} {point}")
             return BEFORE if side == "before" else AFTER
