@@ -255,7 +255,7 @@ def _annotations(item: Object) -> dict[str, str]:
 
 def model(name: str) -> Object:
     """An inline model whose weights are pinned."""
-    checkpoint = {"embedded": name, "sha256": digest(name)}
+    checkpoint = {"embedded": name.replace(".", "-"), "sha256": digest(name)}
     return {"alias": name, "inline": {"timm": "resnet18", "checkpoint": checkpoint}}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from interplay_api.constants import (
     ANNOTATION_PLAN,
@@ -94,9 +95,22 @@ def _pod_problems(job: Object, text: str) -> Iterator[str]:
         yield "I3: the plan says something else"
     if plan["model"]["spec"]["args"] != {"said": text}:
         yield "I3: the arguments are others"
-    fields = json.dumps({k: v for k, v in template["spec"].items() if k != "containers"})
-    if text and json.dumps(text)[1:-1] in fields:
+    others = {k: v for k, v in template["spec"].items() if k != "containers"}
+    if text and any(text in word for word in _words_in(others)):
         yield "I11: the text is in the pod's spec"
+
+
+def _words_in(item: Any) -> Iterator[str]:
+    """Every text in it: `true` as a text is not the truth of a field."""
+    if isinstance(item, str):
+        yield item
+    elif isinstance(item, Mapping):
+        for key, value in item.items():
+            yield key
+            yield from _words_in(value)
+    elif isinstance(item, list):
+        for value in item:
+            yield from _words_in(value)
 
 
 def _die(served: Served, job: Object, text: str) -> None:

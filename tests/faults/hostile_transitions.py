@@ -67,7 +67,8 @@ def pair_of(dice: random.Random) -> tuple[Object, Object]:
     maker = Maker(dice, pools())
     first, second = (_distinct(maker.manifest("Evaluation")["spec"]) for _ in range(2))
     if dice.random() < 0.6:
-        fields = dice.sample(sorted({*first, *second}), dice.randint(1, 3))
+        known = sorted({*first, *second})
+        fields = dice.sample(known, min(dice.randint(1, 3), len(known)))
         changed = {k: v for k, v in first.items() if k not in fields}
         second = {**changed, **{f: second[f] for f in fields if f in second}}
         if not {"models", "measurements"} <= second.keys():
@@ -80,7 +81,8 @@ def _distinct(spec: Object) -> Object:
     seen: dict[str, Object] = {}
     for choice in spec["models"]:
         seen[choice.get("name") or choice.get("alias") or next(iter(choice))] = choice
-    kept = {k: v for k, v in spec.items() if v is not None}
+    # A server-side apply of an object that becomes empty turns it into null, which is refused.
+    kept = {k: v for k, v in spec.items() if v is not None and v != {}}
     return {**kept, "models": list(seen.values())}
 
 
