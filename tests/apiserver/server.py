@@ -144,7 +144,7 @@ class ApiServer:
         except BaseException:
             self.stop()
             raise
-        self.kubeconfig.write_text(self._kubeconfig_text(self.token))
+        self.kubeconfig.write_text(self.kubeconfig_text(self.token))
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -225,7 +225,7 @@ class ApiServer:
         for item in _grant(namespace, name, rules, cluster) if rules else ():
             self.admin.apply(item)
         path = self.folder / f"{namespace}-{name}.kubeconfig"
-        path.write_text(self._kubeconfig_text(self.account_token(namespace, name)))
+        path.write_text(self.kubeconfig_text(self.account_token(namespace, name)))
         return path
 
     def account_token(self, namespace: str, name: str) -> str:
@@ -239,7 +239,8 @@ class ApiServer:
         """A client for another user's token."""
         return Client(self.url, str(self.ca), token)
 
-    def _kubeconfig_text(self, token: str) -> str:
+    def kubeconfig_text(self, token: str) -> str:
+        """A kubeconfig for whoever has the token."""
         ca = base64.b64encode(self.ca.read_bytes()).decode()
         cluster = {"server": self.url, "certificate-authority-data": ca}
         return json.dumps(

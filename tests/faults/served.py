@@ -10,7 +10,6 @@ from typing import Self
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from interplay_operator.rbac import RULES
 from tests.apiserver.operator import Hand, OperatorProcess
 from tests.faults.world import SYSTEM, World
 
@@ -25,9 +24,8 @@ class Served:
         self.namespaces = [world.namespace() for _ in range(namespaces)]
         self.folder = world.folder / self.namespaces[0]
         self.folder.mkdir()
-        kubeconfig = world.server.service_account(SYSTEM, "operator", RULES, cluster=True)
         own = self.folder / "kubeconfig"
-        own.write_bytes(kubeconfig.read_bytes())
+        own.write_text(world.server.kubeconfig_text(world.token()))
         self.log = self.folder / "operator.log"
         self.operator = OperatorProcess(own, SYSTEM, self.log, self.namespaces)
         self.hands = [Hand(world.server.admin, n) for n in self.namespaces]
