@@ -25,6 +25,7 @@ RECONNECT = 40.0
 DETECTION = 75.0
 """How long the silence of a watch may go unnoticed (operator-rules.md 28)."""
 OUTAGES = 5
+LIVES = 2
 STALL = 100.0
 BAD = 60.0
 CODES = (400, 403, 404, 409, 410, 422, 429, 500, 503, 0)
@@ -76,10 +77,12 @@ def away(world: World, round_: Round) -> list[Fault]:
                 rig.harm_ends()
 
         with ThreadPoolExecutor(RIGS) as pool:
-            lives = [pool.submit(live, rigs[0], harm)]
-            lives += [pool.submit(live, rig) for rig in rigs[1:]]
-            for one in lives:
-                one.result()
+            for life in range(LIVES):
+                name = f"s{life}"
+                lives = [pool.submit(live, rigs[0], harm, name)]
+                lives += [pool.submit(live, rig, None, name) for rig in rigs[1:]]
+                for one in lives:
+                    one.result()
     first, *others = [rig.verdict() for rig in rigs]
     for mine in others:
         for fault, other in zip(first, mine, strict=False):

@@ -182,7 +182,8 @@ def _run(where: str, folder: Path, seed: int, out: Path) -> list[str]:
     campaign, _, number = where.partition(":")
     command = [sys.executable, "-m", "tests.faults", "--campaign", campaign, "--out", str(out)]
     command += ["--fast", "--seed", str(seed), *(["--round", number] if number else [])]
-    env = {**os.environ, "PYTHONPATH": str(folder)}
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    env = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(
         command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -52,7 +51,6 @@ class World:
         )
         self.observer = Observer(self.server)
         self.audit = AuditLog(folder / "audit.log")
-        self.lock = threading.Lock()
 
     def start(self) -> None:
         """Start everything; what was started is ended again where that fails."""

@@ -60,6 +60,7 @@ def against(handler: Handler, use: Callable[[Client], Awaitable[Any]]) -> tuple[
         (400, "BadRequest", RefusedError),
         (403, "Forbidden", ApiError),
         (404, "NotFound", NotFoundError),
+        (404, "", UnavailableError),  # a proxy's page says nothing of the object
         (409, "AlreadyExists", AlreadyExistsError),
         (409, "Conflict", ConflictError),
         (410, "Expired", GoneError),
