@@ -292,10 +292,22 @@ def numbers_to_copy(stage: Stage) -> list[str]:
     run = stage.run()
     forged = _copy(run, f"{stage.name}-mine-00000000", apiVersion=API_VERSION, kind="ModelRun")
     stage.put(forged, _forged_status(run))
-    stage.admin.delete(stage.hand.get(stage.name))
-    stage.served.settles(lambda: not any(_of(stage, j) for j in stage.hand.jobs()))
+    _delete_all(stage, run)
     stage.hand.evaluation(stage.name, models=[model(f"{stage.name}-a")])
     return stage.finish()
+
+
+def _delete_all(stage: Stage, run: Object) -> None:
+    """Delete the Evaluation; returns when its ModelRun and Job are collected."""
+    stage.job()
+    stage.admin.delete(stage.hand.get(stage.name))
+    uid = run["metadata"]["uid"]
+
+    def collected() -> bool:
+        mine = any(_of(stage, j) for j in stage.hand.jobs())
+        return not mine and uid not in {r["metadata"]["uid"] for r in stage.hand.runs()}
+
+    until("all is collected", collected, 60)
 
 
 def _of(stage: Stage, job: Object) -> bool:
@@ -308,8 +320,7 @@ def the_name_of_a_modelrun_to_come(stage: Stage) -> list[str]:
     stage.evaluation()
     run = stage.run()
     name = run["metadata"]["name"]
-    stage.admin.delete(stage.hand.get(stage.name))
-    stage.served.settles(lambda: name not in {r["metadata"]["name"] for r in stage.hand.runs()})
+    _delete_all(stage, run)
     stage.put(_copy(run, name, apiVersion=API_VERSION, kind="ModelRun"))
     stage.evaluation()
     wrong = stage.progress(f"ModelRun {name} exists and belongs to somebody else")
