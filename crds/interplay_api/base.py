@@ -76,9 +76,15 @@ class ApiModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, value: Any) -> Any:
+        """But for an unknown field, which is refused whatever it holds."""
         if isinstance(value, dict):
-            return {k: v for k, v in value.items() if v is not None}
+            return {k: v for k, v in value.items() if v is not None or not cls._knows(k)}
         return value
+
+    @classmethod
+    def _knows(cls, name: str) -> bool:
+        fields = cls.model_fields
+        return name in fields or any(f.alias == name for f in fields.values())
 
     @model_validator(mode="after")
     def _rules_hold(self) -> Self:

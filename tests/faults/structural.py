@@ -87,10 +87,12 @@ def _as_decoded(value: Any, schema: Schema) -> Any:
     if isinstance(value, dict):
         known, rest = schema.get("properties", {}), schema.get("additionalProperties", {})
         fields = [(k, v, known.get(k, rest)) for k, v in value.items()]
+        # Strict decoding looks for unknown fields before nulls are dropped.
+        closed = known and not rest
         return {
             k: _as_decoded(v, inner)
             for k, v, inner in fields
-            if v is not None or inner.get("nullable")
+            if v is not None or inner.get("nullable") or (closed and k not in known)
         }
     if isinstance(value, list):
         return [_as_decoded(v, schema.get("items", {})) for v in value]
