@@ -85,7 +85,9 @@ def _granted(rules: Iterable[Mapping[str, Any]]) -> set[Right]:
     }
 
 
-@campaign("S06", "Every right that is not granted is denied", quick=1, full=2, kind="input")
+@campaign(
+    "S06", "Every right that is not granted is denied", quick=1, full=2, width=1, kind="input"
+)
 def access(world: World, round_: Round) -> list[Fault]:
     """The chart's account: for all namespaces, or (odd rounds) for a served one alone."""
     admin, served = world.server.admin, f"served-{secrets.token_hex(3)}"
