@@ -41,7 +41,7 @@ def at_the_limits(world: World, round_: Round) -> list[Fault]:
         for number in range(CASES):
             wanted.append(rig.dice.choice(kinds)(rig, number))
         for look in wanted:
-            rig.converge("at a limit", look)
+            rig.converge("at a limit", look, under_load=True)
         rig.quiet()
         for item in rig.now("Evaluation"):
             rig.hand.admin.delete(item)
@@ -61,7 +61,7 @@ def status_at_its_cap(world: World, round_: Round) -> list[Fault]:
             models = [f"m{number}-{i}" for i in range(count)]
             applied.append(apply(rig, f"e{number}", spec_of(models)))
         for item in applied:
-            rig.converge("at the cap", partial(differences, rig, item))
+            rig.converge("at the cap", partial(differences, rig, item), under_load=True)
         rig.quiet()
         for item in applied:
             rig.hand.admin.delete(item)

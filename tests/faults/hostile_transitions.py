@@ -151,7 +151,14 @@ def difference(served: Served, name: str) -> str:
     return f"{', '.join(wrong)}: {pair[:300]}"
 
 
-@campaign("F30c", "Transitions between valid specs, and fresh ones", quick=2, full=10, kind="input")
+@campaign(
+    "F30c",
+    "Transitions between valid specs, and fresh ones",
+    quick=2,
+    full=10,
+    width=2,
+    kind="input",
+)
 def transitions(world: World, round_: Round) -> list[Fault]:
     """30 Evaluations change from A to B in one namespace; in another one B is fresh."""
     dice = round_.dice
