@@ -76,7 +76,7 @@ results: setup ## Measure the whole catalogue on the digits anew (half an hour)
 zoo: setup ## Train the twelve digits models anew
 	@$(BIN)/python -m interplay_runner.zoo.train
 
-bench-operator: setup ## The operator under load, 20 minutes of an idle machine (SIZE=quick: 3)
+bench-operator: setup ## The operator under load, 40 minutes of an idle machine (SIZE=quick: 3)
 	@$(BIN)/python -m cluster binaries etcd kube-apiserver kube-controller-manager
 	@$(BIN)/python -m benchmarks.operator --size $(SIZE)
 

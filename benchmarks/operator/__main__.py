@@ -136,7 +136,8 @@ def _measures(sizes: Sizes) -> dict[str, Callable[[Arena], Awaitable[Any]]]:
     return {name: measure for name, (wanted, measure) in known.items() if wanted}
 
 
-async def _run(sizes: Sizes, only: list[str]) -> dict[str, Any]:
+async def _run(sizes: Sizes, only: list[str], keep: Callable[[dict[str, Any]], object]) -> None:
+    """What was measured is kept after each measure: a later one that breaks loses nothing."""
     measures = {n: m for n, m in _measures(sizes).items() if n in only}
     shared = [n for n in measures if n in SERVED_BY_ONE]
     groups = [shared, *([n] for n in measures if n not in SERVED_BY_ONE)]
@@ -151,15 +152,15 @@ async def _run(sizes: Sizes, only: list[str]) -> dict[str, Any]:
                     print(f"{name} ... ", end="", flush=True)
                     found[name] = await measures[name](arena)
                     print(f"{time.monotonic() - began:.0f} s", flush=True)
+                    keep(found)
             finally:
                 arena.stop()
-    return found
 
 
 def main() -> int:
     """Parse, run, write."""
     parser = argparse.ArgumentParser(prog="benchmarks.operator", description=__doc__)
-    parser.add_argument("--size", choices=SIZES, default="full", help="full takes 20 minutes")
+    parser.add_argument("--size", choices=SIZES, default="full", help="full takes 40 minutes")
     parser.add_argument("--quick", dest="size", action="store_const", const="quick")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--idle-seconds", type=float, help="instead of ten minutes")
@@ -170,21 +171,21 @@ def main() -> int:
     sizes = SIZES[given.size]
     if given.idle_seconds is not None:
         sizes = replace(sizes, idle_seconds=given.idle_seconds)
+    name = "operator" if given.size == "full" else f"operator-{given.size}"
     began, head = time.monotonic(), machine()
-    found = asyncio.run(_run(sizes, given.only))
-    head["load after"] = machine()["load before"]
-    page = write(
-        given.results,
-        "operator" if given.size == "full" else f"operator-{given.size}",
-        {
+
+    def keep(found: dict[str, Any]) -> Path:
+        head["load after"] = machine()["load before"]
+        about = {
             "command": " ".join(["python -m benchmarks.operator", *sys.argv[1:]]),
             "minutes": round((time.monotonic() - began) / 60, 1),
             "machine": head,
             "conditions": CONDITIONS,
-            **found,
-        },
-    )
-    print(page.read_text())
+        }
+        return write(given.results, name, {**about, **found})
+
+    asyncio.run(_run(sizes, given.only, keep))
+    print((given.results / f"{name}.md").read_text())
     return 0
 
 

@@ -41,7 +41,11 @@ class Api:
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
-            headers={"Authorization": f"Bearer {self._token}", "Accept": "application/json"},
+            headers={
+                "Authorization": f"Bearer {self._token}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
             timeout=aiohttp.ClientTimeout(total=120),
         )
         return self

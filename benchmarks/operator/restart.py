@@ -52,7 +52,6 @@ async def restart(arena: Arena, finished: int, running: int, idle_seconds: float
         many = await _start(arena, 0)
         await clone(api, runs, [f"r{i:07}" for i in range(1, running)])
         last = await _start(arena, idle_seconds)
-    await arena.wipe()
     thousands = (finished - some) / 1000
     return {
         "finished": finished,

@@ -77,7 +77,8 @@ class ApiModel(BaseModel):
     @classmethod
     def _null_is_absent(cls, value: Any) -> Any:
         """But for an unknown field, which is refused whatever it holds."""
-        if isinstance(value, dict):
+        # Most have none; thousands of numbers are read at a start.
+        if isinstance(value, dict) and None in value.values():
             return {k: v for k, v in value.items() if v is not None or not cls._knows(k)}
         return value
 

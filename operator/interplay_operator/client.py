@@ -15,7 +15,7 @@ from interplay_api.constants import API_VERSION
 
 from .errors import ApiError, NotFoundError, UnavailableError, error_of
 from .resources import CLAIMS, JOBS, PODS, Resource
-from .wire import loads
+from .wire import PLAIN, loads
 
 __all__ = ["Client", "Login", "Page"]
 
@@ -251,7 +251,12 @@ class Client:
                 self._server = login.server.rstrip("/")
                 self._session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(limit=0, ssl=login.tls),
-                    headers={**login.headers, "Accept": "application/json", "User-Agent": OWNER},
+                    headers={
+                        **login.headers,
+                        **PLAIN,
+                        "Accept": "application/json",
+                        "User-Agent": OWNER,
+                    },
                 )
             return self._session
 

@@ -63,7 +63,7 @@ class EvaluationReconciler:
         runs = self._runs(record)
         lost: frozenset[str] = frozenset()
         if record.frozen:
-            plan, library = record.plan, record.status.library_digest or ""
+            plan, library = record.plan, record.library_digest
             if any(p not in runs for p in plan):
                 lost = await self._heal(record, runs)
         else:
@@ -121,8 +121,10 @@ class EvaluationReconciler:
         context, meta = self._context, record.meta
         if record.plan:
             changed = await self._library_changed(record)
-            status = statuses.mark_library(record, changed, context.now())
-            await self._write_and_announce(record, status)
+            # At a start thousands of finished ones come by: unpacked is what changes.
+            if changed != record.library_marked:
+                status = statuses.mark_library(record, changed, context.now())
+                await self._write_and_announce(record, status)
             await self._follow_up(record, policy)
         ttl = policy.ttl_seconds_after_finished
         if ttl is None:
@@ -217,7 +219,7 @@ class EvaluationReconciler:
     async def _library_changed(self, record: EvaluationRecord) -> bool:
         """Whether today's library would make another plan; asked once per library."""
         today = self._context.cache.library.digest(record.meta.namespace)
-        if today == record.status.library_digest:
+        if today == record.library_digest:
             return False
         compared, changed = self._library.get(record.meta.uid, ("", False))
         if compared != today:

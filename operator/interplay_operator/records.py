@@ -6,7 +6,6 @@ kept packed and unpacked where they are needed.
 
 from __future__ import annotations
 
-import json
 import sys
 import zlib
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from interplay_api.base import ApiModel
 from interplay_api.catalog import Entry, problem_of
@@ -46,12 +46,11 @@ class Packed:
     __slots__ = ("_data",)
 
     def __init__(self, value: Any) -> None:
-        text = json.dumps(value, separators=(",", ":"), sort_keys=True)
-        self._data = zlib.compress(text.encode(), 1)
+        self._data = zlib.compress(to_json(value), 1)
 
     def unpack(self) -> Any:
         """The value again."""
-        return json.loads(zlib.decompress(self._data))
+        return from_json(zlib.decompress(self._data), cache_strings="keys")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Packed) and self._data == other._data
@@ -128,6 +127,10 @@ class EvaluationRecord:
     plan: tuple[str, ...]
     spec_digest: str
     """What the frozen plan follows from; equal to `wanted` while it is good."""
+    library_digest: str
+    """Of the library that the plan was made of."""
+    library_marked: bool
+    """Whether the status says that today's is another."""
 
     @classmethod
     def of(cls, item: Object) -> EvaluationRecord:
@@ -152,6 +155,8 @@ class EvaluationRecord:
             finished=done,
             plan=tuple(sys.intern(p) for p in status.plan),
             spec_digest=status.spec_digest or "",
+            library_digest=sys.intern(status.library_digest or ""),
+            library_marked=_is_true(status.conditions, EvaluationCondition.LIBRARY_CHANGED),
         )
 
     @property

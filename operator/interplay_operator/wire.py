@@ -13,8 +13,12 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp.connector import Connection
+from pydantic_core import from_json
 
-__all__ = ["Response", "loads"]
+__all__ = ["PLAIN", "Response", "loads"]
+
+PLAIN = {"Accept-Encoding": "identity"}
+"""Header: inside a cluster, compressing a list costs both sides more than its bytes do."""
 
 MAX_DEPTH = 100
 """Several times that of any honest object."""
@@ -25,6 +29,14 @@ TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 def loads(data: bytes) -> Any:
     """Parse; what Python cannot hold for its depth loses all that is too deep."""
+    try:
+        return from_json(data, cache_strings="all")
+    except ValueError:
+        # Nested too deeply for it, or a text that only Python takes.
+        return _loads(data)
+
+
+def _loads(data: bytes) -> Any:
     try:
         return json.loads(data)
     except RecursionError:

@@ -91,7 +91,7 @@ def stopped(world: World, round_: Round) -> list[Fault]:
     return rig.verdict()
 
 
-@campaign("F12", "Two operators by force", quick=3, full=9)
+@campaign("F12", "Two operators by force", quick=3, full=20)
 def two_operators(world: World, round_: Round) -> list[Fault]:
     """Both are active; now one sleeps, now the other, and each wakes up with old news."""
     with Rig(world, round_, operators=2) as rig:
