@@ -15,7 +15,7 @@ from typing import Any
 from tests.apiserver.server import BINARIES, missing_binaries
 
 from .arena import Arena
-from .burst import burst
+from .burst import burst, pace
 from .fairness import fairness
 from .flow import POD_SECONDS, flow
 from .load import Shape
@@ -39,10 +39,12 @@ the controllers are real. Pods run {POD_SECONDS:g} s and report {VALUES} numbers
 class Sizes:
     """How much of everything."""
 
+    pace: int = 1000
     steady: int = 1000
     fsync: int = 300
     naive: int = 300
     shapes: tuple[Shape, ...] = (
+        Shape(300, 1, 5),
         Shape(1000, 1),
         Shape(100, 10),
         Shape(100, 10, 10),
@@ -59,6 +61,7 @@ class Sizes:
 
 
 QUICK = Sizes(
+    pace=150,
     steady=150,
     fsync=50,
     naive=60,
@@ -73,6 +76,7 @@ QUICK = Sizes(
     idle_seconds=20,
 )
 TINY = Sizes(
+    pace=5,
     steady=5,
     fsync=0,
     naive=5,
@@ -87,13 +91,15 @@ TINY = Sizes(
     idle_seconds=1,
 )
 RATE = 10.0
+NAIVE_RATE = 2.0
+"""With which the naive operator still keeps up; behind the load it writes less than it would."""
 SIZES = {"full": Sizes(), "quick": QUICK, "tiny": TINY}
-SERVED_BY_ONE = ("steady", "shapes", "fairness", "burst", "naive", "real")
+SERVED_BY_ONE = ("pace", "steady", "shapes", "fairness", "burst", "naive", "real")
 MEASURES = (*SERVED_BY_ONE, "fsync", "restart")
 
 
 async def _naive(arena: Arena, count: int) -> dict[str, Any]:
-    shape = Shape(count, 1, RATE)
+    shape = Shape(count, 1, NAIVE_RATE)
     ours = await flow(arena, shape)
     naive = await flow(arena, shape, naive=True)
 
@@ -118,6 +124,7 @@ async def _shapes(arena: Arena, shapes: tuple[Shape, ...]) -> list[dict[str, Any
 def _measures(sizes: Sizes) -> dict[str, Callable[[Arena], Awaitable[Any]]]:
     """By name; those with nothing to do are left out."""
     known: dict[str, tuple[object, Callable[[Arena], Awaitable[Any]]]] = {
+        "pace": (sizes.pace, lambda a: pace(a, Shape(sizes.pace, 1, RATE))),
         "steady": (sizes.steady, lambda a: flow(a, Shape(sizes.steady, 1, RATE))),
         "shapes": (sizes.shapes, lambda a: _shapes(a, sizes.shapes)),
         "fairness": (sizes.large, lambda a: fairness(a, sizes.large, sizes.small, RATE / 5)),

@@ -1,14 +1,15 @@
 """The lower bound: one asyncio client that makes the operator's writes again, in the same order.
 
 What the operator wrote is taken from the audit log and its objects from the API server; each
-Evaluation is one chain of writes, and 32 chains are under way at a time. Nothing is watched and
-nothing decided.
+Evaluation is one chain of writes, and 32 chains are under way at a time or so many begin a second.
+Nothing is watched and nothing decided.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from collections.abc import Mapping, Sequence
 
 from .arena import COLLECTIONS
@@ -48,19 +49,22 @@ async def record(api: Api, calls: Sequence[Call], namespace: str) -> Script:
     return Script(chains, objects)
 
 
-async def replay(api: Api, script: Script) -> None:
-    """Make them all again."""
+async def replay(api: Api, script: Script, rate: float | None = None) -> None:
+    """Make them all again, as many Evaluations a second as at first."""
     slots = asyncio.Semaphore(AT_ONCE)
+    start = time.monotonic()
 
-    async def run(chain: Sequence[Call]) -> None:
+    async def run(i: int, chain: Sequence[Call]) -> None:
+        if rate is not None:
+            await asyncio.sleep(start + i / rate - time.monotonic())
         async with slots:
             made: dict[Key, Object] = {}
             for number, call in enumerate(chain):
                 await _write(api, script.objects, made, call, number)
 
     async with asyncio.TaskGroup() as group:
-        for chain in script.chains.values():
-            group.create_task(run(chain))
+        for i, chain in enumerate(script.chains.values()):
+            group.create_task(run(i, chain))
 
 
 async def _write(

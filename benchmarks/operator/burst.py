@@ -1,4 +1,4 @@
-"""A thousand Evaluations at once, from the first apply to the last Job, beside the bare client."""
+"""From apply to Job, at once or so many a second, beside the bare client; no pod is played."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .load import JOBS, Shape, apply, until_count
 from .numbers import milliseconds, spread
 from .procfs import ProcessStat
 
-__all__ = ["burst"]
+__all__ = ["burst", "pace"]
 
 PATIENCE = 300.0
 
@@ -26,7 +26,11 @@ def _seconds(calls: Sequence[Call]) -> float:
     return last - first
 
 
-async def _ours(arena: Arena, shape: Shape) -> tuple[float, Script, dict[str, Any]]:
+def _starts(calls: Sequence[Call]) -> dict[str, float]:
+    return milliseconds(t for times in apply_to_job(calls).values() for t in times)
+
+
+async def _ours(arena: Arena, shape: Shape) -> tuple[list[Call], Script, dict[str, Any]]:
     jobs = JOBS.format(NAMESPACE)
     async with Api(arena.kubeconfig) as api:
         with arena.serving(naive=False) as process:
@@ -40,20 +44,21 @@ async def _ours(arena: Arena, shape: Shape) -> tuple[float, Script, dict[str, An
     await arena.wipe()
     mine = [c for c in calls if c.user == arena.account("operator")]
     facts = {
-        "apply to Job, ms": milliseconds(t for ts in apply_to_job(calls).values() for t in ts),
+        "apply to Job, ms": _starts(calls),
         "CPU seconds": round(after.cpu_seconds - before.cpu_seconds, 2),
         "writes": writes_of(mine),
+        "reads": sum(c.verb in ("get", "list") for c in mine),
     }
-    return _seconds(calls), script, facts
+    return calls, script, facts
 
 
-async def _bare(arena: Arena, script: Script) -> float:
+async def _bare(arena: Arena, script: Script, rate: float | None) -> list[Call]:
     mark = arena.mark()
     async with Api(arena.bare_config) as api:
-        await replay(api, script)
-    seconds = _seconds(arena.calls(mark, user=arena.account("bare")))
+        await replay(api, script, rate)
+    calls = arena.calls(mark, user=arena.account("bare"))
     await arena.wipe()
-    return seconds
+    return calls
 
 
 async def burst(arena: Arena, shape: Shape, rounds: int) -> dict[str, Any]:
@@ -63,9 +68,9 @@ async def burst(arena: Arena, shape: Shape, rounds: int) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     script = None
     for _ in range(rounds):
-        seconds, script, facts = await _ours(arena, shape)
-        ours.append(seconds)
-        bare.append(await _bare(arena, script))
+        calls, script, facts = await _ours(arena, shape)
+        ours.append(_seconds(calls))
+        bare.append(_seconds(await _bare(arena, script, shape.rate)))
     assert script is not None
     return {
         "load": shape.name,
@@ -75,3 +80,10 @@ async def burst(arena: Arena, shape: Shape, rounds: int) -> dict[str, Any]:
         "writes of the last script": script.writes,
         "last run": facts,
     }
+
+
+async def pace(arena: Arena, shape: Shape) -> dict[str, Any]:
+    """What the way to the Job takes while nothing but starts goes on."""
+    _, script, facts = await _ours(arena, shape)
+    bare = _starts(await _bare(arena, script, shape.rate))
+    return {"load": shape.name, **facts, "bare client, ms": bare}

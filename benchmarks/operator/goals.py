@@ -37,6 +37,8 @@ class Goal:
 def goals_of(found: Mapping[str, Any]) -> list[Goal]:
     """All goals of which there is a measurement."""
     goals: list[Goal] = []
+    if start := found.get("pace"):
+        goals += _pace(start)
     if steady := found.get("steady"):
         goals += _steady(steady)
     if burst := found.get("burst"):
@@ -48,9 +50,18 @@ def goals_of(found: Mapping[str, Any]) -> list[Goal]:
     if pair := found.get("naive"):
         goals.append(Goal("CPU seconds, naive over ours", 3, pair["CPU ratio"], "x", True))
         goals.append(Goal("writes, naive over ours", 2, pair["writes ratio"], "x", True))
-    if start := found.get("restart"):
-        goals += _restart(start)
+    if again := found.get("restart"):
+        goals += _restart(again)
     return goals
+
+
+def _pace(row: Mapping[str, Any]) -> list[Goal]:
+    what, starts = f"{row['load']}, no pods", row["apply to Job, ms"]
+    return [
+        Goal(f"{what}: apply to Job, p50", 50, starts["p50"], "ms"),
+        Goal(f"{what}: apply to Job, p99", 250, starts["p99"], "ms"),
+        Goal(f"{what}: reads", 0, row["reads"]),
+    ]
 
 
 def _steady(row: Mapping[str, Any]) -> list[Goal]:

@@ -46,6 +46,12 @@ def _page(found: Mapping[str, Any], goals: Sequence[Goal]) -> Iterable[str]:
     if rows := [*_flows(found)]:
         yield "## Loads"
         yield _table(("load", *FLOW_COLUMNS), rows)
+    if start := found.get("pace"):
+        yield "## Starts beside a bare client"
+        yield f"{start['load']}, no pod is played; the bare client makes the same writes."
+        every = {"ours": start["apply to Job, ms"], "bare client": start["bare client, ms"]}
+        heads = ("apply to Job, ms", "p50", "p99", "max", "n")
+        yield _table(heads, [(k, *(v[h] for h in heads[1:])) for k, v in every.items()])
     if burst := found.get("burst"):
         yield "## Burst beside a bare client"
         yield (
@@ -59,7 +65,7 @@ def _page(found: Mapping[str, Any], goals: Sequence[Goal]) -> Iterable[str]:
         yield "## Beside a naive kopf operator"
         yield _naive(pair)
     if start := found.get("restart"):
-        yield "## Starts"
+        yield "## Starts of the operator"
         yield _starts(start)
 
 

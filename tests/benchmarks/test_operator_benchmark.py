@@ -81,13 +81,14 @@ def test_it_runs(tmp_path: Path) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    words = ["--size", "tiny", "--only", "steady", "burst", "--results", str(tmp_path)]
+    words = ["--size", "tiny", "--only", "pace", "steady", "burst", "--results", str(tmp_path)]
     command = [sys.executable, "-m", "benchmarks.operator", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "operator-tiny.json").read_text())
     assert found["steady"]["apply to Job, ms"]["n"] == 5
     assert found["steady"]["reads"] == {}
+    assert found["pace"]["bare client, ms"]["n"] == found["pace"]["apply to Job, ms"]["n"] == 5
     assert found["burst"]["writes of the last script"] >= 5 * 6
     page = (tmp_path / "operator-tiny.md").read_text()
     assert "| what | goal | measured | met |" in page
