@@ -1,4 +1,4 @@
-"""From apply to Job, at once or so many a second, beside the bare client; no pod is played."""
+"""From apply to Job, at once or so many a second, beside the bare client."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .procfs import ProcessStat
 __all__ = ["burst", "pace"]
 
 PATIENCE = 300.0
+FOR_EVER = 3600.0
 
 
 def _seconds(calls: Sequence[Call]) -> float:
@@ -83,7 +84,9 @@ async def burst(arena: Arena, shape: Shape, rounds: int) -> dict[str, Any]:
 
 
 async def pace(arena: Arena, shape: Shape) -> dict[str, Any]:
-    """What the way to the Job takes while nothing but starts goes on."""
-    _, script, facts = await _ours(arena, shape)
-    bare = _starts(await _bare(arena, script, shape.rate))
+    """What the way to the Job takes while nothing but starts goes on: no pod ends."""
+    with arena.player(FOR_EVER):
+        _, script, facts = await _ours(arena, shape)
+    with arena.player(FOR_EVER):
+        bare = _starts(await _bare(arena, script, shape.rate))
     return {"load": shape.name, **facts, "bare client, ms": bare}

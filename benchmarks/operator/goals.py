@@ -56,7 +56,7 @@ def goals_of(found: Mapping[str, Any]) -> list[Goal]:
 
 
 def _pace(row: Mapping[str, Any]) -> list[Goal]:
-    what, starts = f"{row['load']}, no pods", row["apply to Job, ms"]
+    what, starts = f"{row['load']}, starts alone", row["apply to Job, ms"]
     return [
         Goal(f"{what}: apply to Job, p50", 50, starts["p50"], "ms"),
         Goal(f"{what}: apply to Job, p99", 250, starts["p99"], "ms"),

@@ -48,7 +48,7 @@ def _page(found: Mapping[str, Any], goals: Sequence[Goal]) -> Iterable[str]:
         yield _table(("load", *FLOW_COLUMNS), rows)
     if start := found.get("pace"):
         yield "## Starts beside a bare client"
-        yield f"{start['load']}, no pod is played; the bare client makes the same writes."
+        yield f"{start['load']}, no pod ends; the bare client makes the same writes."
         every = {"ours": start["apply to Job, ms"], "bare client": start["bare client, ms"]}
         heads = ("apply to Job, ms", "p50", "p99", "max", "n")
         yield _table(heads, [(k, *(v[h] for h in heads[1:])) for k, v in every.items()])
