@@ -87,6 +87,9 @@ async def pace(arena: Arena, shape: Shape) -> dict[str, Any]:
     """What the way to the Job takes while nothing but starts goes on: no pod ends."""
     with arena.player(FOR_EVER):
         _, script, facts = await _ours(arena, shape)
+    # Without a player nobody makes another pod meanwhile.
+    await arena.wipe()
     with arena.player(FOR_EVER):
         bare = _starts(await _bare(arena, script, shape.rate))
+    await arena.wipe()
     return {"load": shape.name, **facts, "bare client, ms": bare}
