@@ -39,7 +39,7 @@ async def _ours(arena: Arena, shape: Shape) -> tuple[list[Call], Script, dict[st
             mark, before = arena.mark(), ProcessStat.of(process.pid)
             await apply(api, shape)
             await until_count(api, jobs, shape.evaluations * shape.models, PATIENCE)
-            calls = arena.calls(mark)
+            calls = [c for c in arena.calls(mark) if c.user != arena.account("player")]
             after = ProcessStat.of(process.pid)
         script = await record(api, calls, NAMESPACE)
     await arena.wipe()
