@@ -100,7 +100,9 @@ class Store(Generic[R]):
                 self._bury(known.meta.uid)
                 self._drop(known)
         for record in listed.values():
-            self.apply(record)
+            # A watch may tell of an end while the list is being read.
+            if record.meta.uid not in self._gone:
+                self.apply(record)
 
     def _bury(self, uid: str) -> None:
         self._gone[uid] = None

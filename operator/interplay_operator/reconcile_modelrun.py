@@ -29,6 +29,9 @@ log = logging.getLogger("interplay.reconcile")
 MAX_REMEMBERED = 2000
 QUESTIONS = 6
 """A pass never asks more often than there are kinds of evidence."""
+FRESH_SECONDS = 1.0
+"""So soon after the server agreed to our view no other operator can have run and tidied up a Job;
+a process that slept longer must look again before it creates one."""
 
 
 class RunReconciler:
@@ -58,14 +61,16 @@ class RunReconciler:
         if not run.attempt and ending(run.meta.name) not in evaluation.plan:
             # Nothing starts before the plan is written, and what is superseded never does.
             return
+        agreed = time.monotonic()
         view = self._view(run, evaluation, Evidence(refusal=self._refusals.get(run.meta.uid, "")))
         step = decide(view)
         for _ in range(QUESTIONS):
             if step.ask is None:
                 break
+            agreed = time.monotonic()
             view = self._view(run, evaluation, await self._answer(view, step))
             step = decide(view)
-        await self._act(view, step)
+        await self._act(view, step, agreed)
 
     def forget(self, uid: str) -> None:
         """A ModelRun is gone."""
@@ -166,16 +171,19 @@ class RunReconciler:
                 self._events.popitem(last=False)
         return events
 
-    async def _act(self, view: RunView, step: Step) -> None:
+    async def _act(self, view: RunView, step: Step, agreed: float) -> None:
         context, meta = self._context, view.run.meta
         if step.status is not None:
+            agreed = time.monotonic()
             await context.write_status(RUNS, context.cache.runs, meta, step.status.wire())
             old, new = view.status.conditions, step.status.conditions
             await context.announce(RUNS, meta, old, new)
             view = replace(view, status=step.status)
             if step.status.completion_time:
                 self._tell_end(view)
-        if step.create:
+        if step.create and time.monotonic() - agreed > FRESH_SECONDS:
+            context.soon(run_key(meta.namespace, meta.name), view.run.evaluation)
+        elif step.create:
             await self._create_job(view)
         if step.suspend is not None:
             job, on = step.suspend

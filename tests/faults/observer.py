@@ -121,21 +121,39 @@ class Observer:
             self._news.wait(seconds)
 
     def _watch(self, api_version: str, kind: str) -> None:
-        version = ""
+        version = expired = ""
         while not self._stop.is_set():
             try:
                 if not version:
-                    version = self._list(api_version, kind)
+                    version = self._relist(api_version, kind, expired)
                 version = self._stream(api_version, kind, version)
             except (ApiError, urllib3.exceptions.HTTPError, OSError):
                 # The API server is down or too old: the campaign's own doing.
                 self._stop.wait(0.2)
             except _Expired:
-                version = ""
+                version, expired = "", version or expired
 
-    def _list(self, api_version: str, kind: str) -> str:
+    def _relist(self, api_version: str, kind: str, expired: str) -> str:
+        """List anew, and each revision since the last that was seen: a list tells no history."""
+        if expired:
+            for past in range(int(expired) + 1, self._revision(api_version, kind)):
+                try:
+                    self._list(api_version, kind, str(past))
+                except ApiError as error:
+                    if error.status != 410:
+                        raise
+        return self._list(api_version, kind)
+
+    def _revision(self, api_version: str, kind: str) -> int:
         admin = self._server.admin
-        answer = admin.request("GET", admin.path(api_version, kind))
+        answer = admin.request("GET", admin.path(api_version, kind), limit="1")
+        return int(answer["metadata"]["resourceVersion"])
+
+    def _list(self, api_version: str, kind: str, past: str = "") -> str:
+        admin = self._server.admin
+        exact = {"resourceVersion": past, "resourceVersionMatch": "Exact"} if past else {}
+        answer = admin.request("GET", admin.path(api_version, kind), **exact)
+        version = str(answer["metadata"]["resourceVersion"])
         here = {str(i["metadata"]["uid"]) for i in answer["items"]}
         for item in answer["items"]:
             self._take("MODIFIED", kind, {**item, "kind": kind, "apiVersion": api_version})
@@ -144,11 +162,11 @@ class Observer:
                 item
                 for state in self._state.values()
                 for uid, item in state[kind].items()
-                if uid not in here
+                if uid not in here and int(item["metadata"]["resourceVersion"]) <= int(version)
             ]
         for item in lost:
             self._take("DELETED", kind, item)
-        return str(answer["metadata"]["resourceVersion"])
+        return version
 
     def _stream(self, api_version: str, kind: str, version: str) -> str:
         server = self._server

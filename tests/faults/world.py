@@ -74,10 +74,13 @@ class World:
 
     def revive(self) -> None:
         """Start what has ended: an API server may give up on its etcd long after that was back."""
-        while not self.server.is_ready():
+        while True:
+            # First: while its etcd is away an API server takes half a minute to say so.
             for process in (self.server.etcd, self.server.apiserver):
                 if process.pid is None:
                     process.start()
+            if self.server.is_ready():
+                return
             time.sleep(0.1)
 
     def namespace(self) -> str:

@@ -48,6 +48,14 @@ def test_a_relist_drops_what_vanished_and_keeps_what_is_newer_than_it() -> None:
     assert runs.by("uid", "uid-ghost") == []
 
 
+def test_a_list_does_not_bring_back_what_ended_while_it_was_read() -> None:
+    runs = store()
+    runs.apply(RunRecord.of(item("a", 5)))
+    runs.remove(("team", "a"), "uid-a")
+    runs.replace([RunRecord.of(item("a", 5))], 6, "team")
+    assert names(runs) == []
+
+
 def test_old_news_and_late_answers_change_nothing() -> None:
     runs = store()
     runs.apply(RunRecord.of(item("a", 9)))

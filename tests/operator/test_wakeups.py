@@ -6,6 +6,9 @@ import asyncio
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
+from interplay_operator import reconcile_modelrun
 from interplay_operator.client import Client, Login
 from interplay_operator.context import evaluation_key, run_key
 from interplay_operator.operator import GATHER_SECONDS, GATHER_SECONDS_PER_MODEL, Operator
@@ -94,3 +97,54 @@ def test_a_job_that_is_deleted_is_known_to_be() -> None:
     asyncio.run(waits.context.delete(JOBS, waits.cache.jobs, known.meta))
     (left,) = waits.cache.jobs
     assert left.meta.deleting
+
+
+class Slow:
+    """A client that takes so long to write a status; it keeps what is created."""
+
+    def __init__(self, spec: dict[str, Any], seconds: float) -> None:
+        self.spec, self.seconds, self.now = spec, seconds, 1000.0
+        self.created: list[str] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def replace_status(self, *args: Any, **_: object) -> dict[str, Any]:
+        self.now += self.seconds
+        _resource, namespace, name, uid, version, status = args
+        meta = {
+            "namespace": namespace,
+            "name": name,
+            "uid": uid,
+            "resourceVersion": str(version + 1),
+            "ownerReferences": [
+                {"kind": "Evaluation", "name": "e", "uid": "evaluation-uid", "controller": True}
+            ],
+        }
+        return {"metadata": meta, "spec": self.spec, "status": status}
+
+    async def create(self, _resource: object, made: dict[str, Any]) -> dict[str, Any]:
+        self.created.append(made["metadata"]["name"])
+        meta = {**made["metadata"], "uid": "job-1", "resourceVersion": "9"}
+        return {**made, "metadata": meta}
+
+
+@pytest.mark.parametrize("slept", [0.1, 3600.0])
+def test_who_slept_looks_again_before_a_job_is_created(
+    slept: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = resolved()
+    client = Slow(one.spec.wire(), slept)
+    monkeypatch.setattr(reconcile_modelrun, "time", client)
+    made = operator(cast(Client, client))
+    record = replace(run(one), evaluation="e")
+    made.cache.evaluations.apply(evaluation({"plan": [ending(one.name)]}))
+    made.cache.runs.apply(record)
+    taken(made)
+    asyncio.run(made._runs.reconcile("team", one.name))
+    assert client.created == ([f"{one.name}-1"] if slept < 1 else [])
+    assert run_key("team", one.name) in taken(made)
+    if not client.created:
+        client.seconds = 0.1
+        asyncio.run(made._runs.reconcile("team", one.name))
+    assert client.created == [f"{one.name}-1"]
