@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Any, Self
 
 import aiohttp
@@ -99,7 +100,13 @@ class Response(aiohttp.ClientResponse):
         return loads(await self.read())
 
     async def start(self, connection: Connection) -> Self:
-        """The headers are there; the body comes through us."""
+        """The headers are there; the body comes through us.
+
+        What kopf reads exists, as our half has seen before kopf starts: a 404 is a server that is
+        not itself yet, and kopf, which asks once for our kinds, would never watch any.
+        """
         await super().start(connection)
+        if self.status == HTTPStatus.NOT_FOUND:
+            self.status = HTTPStatus.SERVICE_UNAVAILABLE
         self.content = _Lines(self.content)  # type: ignore[assignment]
         return self

@@ -21,6 +21,7 @@ from tests.apiserver.operator import (
     report_of,
     until,
 )
+from tests.apiserver.proxy import PASS, Harm, Proxy, Request
 from tests.apiserver.server import ApiServer, Write
 
 pytestmark = pytest.mark.apiserver
@@ -364,6 +365,32 @@ def test_roles_in_the_served_namespaces_are_enough(
     finally:
         alone.stop()
     assert "Forbidden" not in (tmp_path / "operator.log").read_text()
+
+
+def test_kopf_asks_again_after_a_404(server: ApiServer, namespace: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def judge(request: Request) -> Harm:
+        if request.path != f"/apis/{API_VERSION}":
+            return PASS
+        asked.append(request.path)
+        return Harm(status=404, reason="NotFound") if len(asked) == 1 else PASS
+
+    proxy = Proxy(server)
+    proxy.judge = judge
+    proxy.start()
+    log = tmp_path / "operator.log"
+    alone = OperatorProcess(proxy.kubeconfig(tmp_path / "kubeconfig"), namespace, log, [namespace])
+    try:
+        alone.start()
+        hand = Hand(server.admin, namespace)
+        hand.evaluation("late")
+        hand.finish(hand.job())
+        hand.until("late", "Complete")
+    finally:
+        alone.stop()
+        proxy.stop()
+    assert len(asked) > 1
 
 
 def _grant(server: ApiServer, namespace: str, system: str) -> None:
