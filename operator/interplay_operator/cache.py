@@ -65,20 +65,21 @@ class Store(Generic[R]):
         return known is not None and known.meta.version >= int(meta["resourceVersion"])
 
     def apply(self, record: R) -> None:
-        """Take what a watch says; older news than what is known is dropped."""
+        """Take what is told; older news than what is known is dropped.
+
+        A late answer or a list that was being read may tell of what has ended since: a uid that
+        is known to be gone does not come back.
+        """
+        if record.meta.uid in self._gone:
+            return
         known = self._items.get(record.meta.key)
         if known is None or known.meta.version < record.meta.version:
             self._set(record)
 
     def note(self, item: Mapping[str, Any]) -> R:
-        """Take the answer to a write of our own, so that the next pass sees it at once.
-
-        An answer can come later than the watch's news of the object's end: what is known to be
-        gone does not come back.
-        """
+        """Take the answer to a write of our own, so that the next pass sees it at once."""
         record = self.project(item)
-        if record.meta.uid not in self._gone:
-            self.apply(record)
+        self.apply(record)
         return record
 
     def remove(self, key: ObjectKey, uid: str) -> None:
@@ -100,9 +101,7 @@ class Store(Generic[R]):
                 self._bury(known.meta.uid)
                 self._drop(known)
         for record in listed.values():
-            # A watch may tell of an end while the list is being read.
-            if record.meta.uid not in self._gone:
-                self.apply(record)
+            self.apply(record)
 
     def _bury(self, uid: str) -> None:
         self._gone[uid] = None
