@@ -168,6 +168,11 @@ class ApiServer:
             return False
         return True
 
+    def revision(self) -> int:
+        """Where the store is now."""
+        answer = self.admin.request("GET", "/api/v1/namespaces", limit="1")
+        return int(answer["metadata"]["resourceVersion"])
+
     def stop(self) -> None:
         """End both; nothing of them is left."""
         if hasattr(self, "admin"):

@@ -137,7 +137,7 @@ def too_old(world: World, round_: Round) -> list[Fault]:
             nonlocal compact
             if request.query.get("continue") and compact:
                 compact -= 1
-                world.compact(world.revision())
+                world.compact(world.server.revision())
             if "limit" not in request.query:
                 return request
             query = {**request.query, "limit": "2"}

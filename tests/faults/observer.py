@@ -134,20 +134,20 @@ class Observer:
                 version, expired = "", version or expired
 
     def _relist(self, api_version: str, kind: str, expired: str) -> str:
-        """List anew, and each revision since the last that was seen: a list tells no history."""
-        if expired:
-            for past in range(int(expired) + 1, self._revision(api_version, kind)):
-                try:
-                    self._list(api_version, kind, str(past))
-                except ApiError as error:
-                    if error.status != 410:
-                        raise
-        return self._list(api_version, kind)
+        """List; after a gap each revision in it, as one list would tell of no history.
 
-    def _revision(self, api_version: str, kind: str) -> int:
-        admin = self._server.admin
-        answer = admin.request("GET", admin.path(api_version, kind), limit="1")
-        return int(answer["metadata"]["resourceVersion"])
+        The watch then goes on from the last of these: the store changes while they are read.
+        """
+        if not expired:
+            return self._list(api_version, kind)
+        last = self._server.revision()
+        for past in range(int(expired) + 1, last + 1):
+            try:
+                self._list(api_version, kind, str(past))
+            except ApiError as error:
+                if error.status != 410:
+                    raise
+        return str(max(last, int(expired)))
 
     def _list(self, api_version: str, kind: str, past: str = "") -> str:
         admin = self._server.admin

@@ -95,11 +95,6 @@ class World:
         """A fresh token of the operator's account, good for an hour."""
         return self.server.account_token(SYSTEM, "operator")
 
-    def revision(self) -> int:
-        """Where the store is now."""
-        answer = self.server.admin.request("GET", "/api/v1/namespaces", limit="1")
-        return int(answer["metadata"]["resourceVersion"])
-
     def compact(self, revision: int) -> None:
         """Forget what the store held before a revision."""
         args = self.server.etcd.args
